@@ -1,0 +1,34 @@
+package realtime
+
+// A Problem is what was wrong with something that was sent to us, for the one
+// who sent it: what, where and what was allowed. It is an error whose text may
+// be shown; every other error is ours and its text stays in the log.
+type Problem struct {
+	Code    string   `json:"code"`    // a word for programs, from the list below
+	Message string   `json:"message"` // a sentence for people
+	At      string   `json:"at,omitempty"`
+	Minimum *float64 `json:"minimum,omitempty"`
+	Maximum *float64 `json:"maximum,omitempty"`
+}
+
+// The codes that more than one stage uses. server knows the HTTP status of each.
+const (
+	CodeMalformed   = "malformed"    // 400: not JSON, not a path, not a frame
+	CodeForbidden   = "forbidden"    // 403
+	CodeNotFound    = "not_found"    // 404: no such thing, action, command or page
+	CodeConflict    = "conflict"     // 409
+	CodeTooLarge    = "too_large"    // 413
+	CodeInvalid     = "invalid"      // 422: well-formed but of the wrong type or shape
+	CodeOutOfRange  = "out_of_range" // 422: a number beyond its limit
+	CodeOffline     = "offline"      // 409: the device is not connected; commands are never queued
+	CodeTooMany     = "too_many"     // 429
+	CodeUnavailable = "unavailable"  // 503: the log cannot store now, or we are stopping
+	CodeUnknownType = "unknown_type" // of a frame
+)
+
+func (p *Problem) Error() string {
+	if p.At != "" {
+		return p.At + ": " + p.Message
+	}
+	return p.Message
+}
