@@ -1,0 +1,131 @@
+/**
+ * A turn is one question and what came of it. Turns are plain data, changed
+ * only by the functions here, so that they can be kept in the tab's storage
+ * and taken up again after a reload, at exactly the event where it fell.
+ */
+
+import type { Citation, Finish, RunEvent, ToolCall, Usage } from "./events";
+import type { Refusal } from "./stream";
+
+/** Where a turn stands. The last three are its ends. */
+export type Phase = "sending" | "queued" | "thinking" | "retrying" | "answering" | "done" | "stopped" | "failed";
+
+export interface Failure {
+  code: string;
+  /** The server's words, which may be shown. Often empty; the code then says it. */
+  message: string;
+  retryable: boolean;
+  /** Not before this moment (ms since 1970), when the server said when. */
+  retryAt?: number;
+}
+
+export interface Turn {
+  key: number;
+  question: string;
+  /** "" until the server gave it one. */
+  run: string;
+  /** The id of the newest event that is in this turn. */
+  last: number;
+  phase: Phase;
+  text: string;
+  model: string;
+  tools: ToolCall[];
+  citations: Citation[];
+  finish: Finish | "";
+  usage: Usage | null;
+  ttft: number;
+  total: number;
+  failure: Failure | null;
+}
+
+export function newTurn(key: number, question: string): Turn {
+  return {
+    key,
+    question,
+    run: "",
+    last: 0,
+    phase: "sending",
+    text: "",
+    model: "",
+    tools: [],
+    citations: [],
+    finish: "",
+    usage: null,
+    ttft: 0,
+    total: 0,
+    failure: null,
+  };
+}
+
+/** Whether the run behind the turn may still be going on. */
+export function isRunning(t: Turn): boolean {
+  return t.phase !== "done" && t.phase !== "stopped" && t.phase !== "failed";
+}
+
+/** Puts the event with that id into the turn. One that it has already is ignored. */
+export function apply(t: Turn, id: number, e: RunEvent): void {
+  if (id <= t.last) return;
+  t.last = id;
+  // Somebody pressed Stop: what was on its way is not shown any more. How it ended still counts.
+  const shown = t.phase !== "stopped";
+  switch (e.type) {
+    case "start":
+      t.run = e.run;
+      t.model = e.model;
+      break;
+    case "status":
+      if (shown) t.phase = e.status;
+      break;
+    case "delta":
+      if (!shown) break;
+      t.phase = "answering";
+      t.text += e.text;
+      break;
+    case "tool":
+      if (shown) putTool(t, e);
+      break;
+    case "citation":
+      if (shown && !t.citations.some((c) => c.n === e.n)) t.citations.push(e);
+      break;
+    case "done":
+      t.usage = e.usage;
+      t.ttft = e.ttft;
+      t.total = e.total;
+      t.finish = shown ? e.finish : "cancelled";
+      t.phase = shown && e.finish !== "cancelled" ? "done" : "stopped";
+      break;
+    case "failed":
+      if (shown) fail(t, { code: e.code, message: e.message, retryable: e.retryable });
+      break;
+  }
+}
+
+function putTool(t: Turn, e: ToolCall): void {
+  const at = t.tools.findIndex((x) => x.call === e.call);
+  if (at < 0) t.tools.push(e);
+  // The end of a call may leave out what its start said.
+  else t.tools[at] = { ...e, name: e.name || t.tools[at]!.name, args: e.args ?? t.tools[at]!.args };
+}
+
+/** Ends the turn at once, as far as the reader is concerned. */
+export function stop(t: Turn): void {
+  if (!isRunning(t)) return;
+  t.phase = "stopped";
+  t.finish = "cancelled";
+}
+
+/** Ends the turn because the server took no question or the answer could not be brought home. */
+export function refuse(t: Turn, r: Refusal, now: number): void {
+  const f: Failure = { code: r.code || `http_${r.status}`, message: r.message, retryable: true };
+  // Asking the same again gets the same answer.
+  if (r.status === 400 || r.status === 403 || r.status === 413 || r.status === 422) f.retryable = false;
+  if (r.status === 429) f.code = "too_many";
+  if (r.retryAfter) f.retryAt = now + r.retryAfter * 1000;
+  fail(t, f);
+}
+
+function fail(t: Turn, f: Failure): void {
+  t.phase = "failed";
+  t.failure = f;
+  for (const tool of t.tools) if (tool.state === "running") tool.state = "error";
+}
