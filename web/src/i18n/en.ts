@@ -1,0 +1,4 @@
+export const en = {
+  overview: "Overview",
+  signIn: "Sign in",
+} as const;

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { en } from "./en";
+import { age, number, plain } from "./format";
+import { vi } from "./vi";
+
+const places = (s: string) => [...s.matchAll(/\{\w+\}/g)].map(String).sort();
+
+describe("the two languages", () => {
+  it("have the same keys", () => {
+    expect(Object.keys(vi).sort()).toEqual(Object.keys(en).sort());
+  });
+  it.each(Object.entries(en))("fill the same places in %s", (key, text) => {
+    expect(places(vi[key as keyof typeof en])).toEqual(places(text));
+  });
+  it("leave nothing empty", () => {
+    for (const text of [...Object.values(en), ...Object.values(vi)]) expect(text.trim()).not.toBe("");
+  });
+});
+
+describe("numbers", () => {
+  it.each([
+    [11899, 0, "11\u202f899", "11\u202f899"],
+    [1234567.891, 2, "1\u202f234\u202f567.89", "1\u202f234\u202f567,89"],
+    [81.44, 1, "81.4", "81,4"],
+    [-1.26, 1, "−1.3", "−1,3"],
+    [-0.01, 1, "0.0", "0,0"],
+    [NaN, 1, "–", "–"],
+  ])("%d with %d decimals", (value, decimals, inEnglish, inVietnamese) => {
+    expect(number(value, decimals, "en")).toBe(inEnglish);
+    expect(number(value, decimals, "vi")).toBe(inVietnamese);
+  });
+  it.each([
+    [60, "60"],
+    [60.4, "60.4"],
+    [0.123456, "0.123"],
+    [12345.678, "12\u202f345.7"],
+  ])("plain %d", (value, want) => expect(plain(value, "en")).toBe(want));
+  it.each([
+    [14.2, "14 s", "14 s"],
+    [180, "3 min", "3 phút"],
+    [7300, "2 h", "2 giờ"],
+    [-1, "0 s", "0 s"],
+  ])("age %d", (seconds, inEnglish, inVietnamese) => {
+    expect(age(seconds, "en")).toBe(inEnglish);
+    expect(age(seconds, "vi")).toBe(inVietnamese);
+  });
+});
