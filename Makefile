@@ -1,0 +1,51 @@
+# make run and make test are all there is to set up: Go, Node and make are
+# what a machine needs before. Everything else is fetched by their own tools.
+
+GO      ?= go
+NPM     ?= npm
+BIN     := bin/echotwin
+AIR     := github.com/air-verse/air@v1.67.4
+LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+UI_SRC  := $(shell find web/src web/public web/*.html web/*.ts web/*.json -type f 2>/dev/null)
+
+.PHONY: run dev build test test-go test-ui test-browser bench lint clean
+
+run: build ## Build everything and start the server with the demo line.
+	./$(BIN)
+
+build: web/dist/app.html ## Build the UI and the binary, bin/echotwin.
+	$(GO) build -trimpath -o $(BIN) ./cmd/echotwin
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && $(NPM) ci --no-audit --no-fund
+
+web/dist/app.html: web/node_modules/.package-lock.json $(UI_SRC)
+	cd web && $(NPM) run build
+
+dev: web/node_modules/.package-lock.json ## Hot reload: Go by air, the UI by Vite (open the address that Vite prints).
+	@trap 'kill 0' EXIT INT TERM; \
+	(cd web && $(NPM) run dev) & \
+	$(GO) run $(AIR) -c .air.toml
+
+test: test-go test-ui test-browser ## Everything: Go with -race, the UI's unit tests, the browser.
+
+test-go:
+	$(GO) vet ./...
+	$(GO) test -race ./...
+
+test-ui: web/node_modules/.package-lock.json
+	cd web && $(NPM) run check && $(NPM) test
+
+test-browser: build
+	cd web && ECHOTWIN_BIN=$(CURDIR)/$(BIN) $(NPM) run test:browser
+
+bench: build ## The budgets of the design, as ratios against a floor measured in the same run.
+	cd web && $(NPM) run budget
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./cmd/echotwin
+
+lint: web/node_modules/.package-lock.json
+	$(GO) run $(LINT) run ./...
+	cd web && $(NPM) run check
+
+clean:
+	rm -rf bin web/node_modules web/dist/*

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/joho/godotenv"
+)
+
+// config is everything that can be set, by flag, by environment or by a line
+// in .env (in this order of precedence). Its tags are the reference that
+// echotwin --help prints.
+type config struct {
+	Port        int    `env:"PORT" default:"3000" help:"Port of the web server."`
+	Host        string `env:"HOST" help:"Address to listen on; empty for all interfaces."`
+	Environment string `env:"NODE_ENV" default:"development" enum:"development,production,test" help:"development, test or production. Production refuses weak secrets and the demo password, marks cookies Secure and sends HSTS."`
+
+	SessionSecret   string   `env:"SESSION_SECRET" help:"Signs session cookies, over 32 characters. In development an absent one is made and kept in the data folder."`
+	NoHTTPSRedirect flagOn   `name:"disable-https-redirect" env:"DISABLE_HTTPS_REDIRECT" help:"1 turns the redirect of plain HTTP on real host names off."`
+	TrustedProxies  []string `env:"ECHOTWIN_TRUSTED_PROXIES" default:"loopback,private" help:"Whose X-Forwarded-… headers are believed: loopback, private, or networks such as 203.0.113.0/24."`
+	Origins         []string `env:"ECHOTWIN_ORIGINS" help:"Web origins besides our own that may open /ws and write with a cookie, such as https://panel.example.com."`
+	AdminPassword   string   `env:"ECHOTWIN_ADMIN_PASSWORD" help:"Password of the first administrator, admin. In development 123456 works without it; in production a random one is printed once."`
+
+	Data  string        `env:"ECHOTWIN_DATA" default:"data" help:"Folder that holds everything that is kept."`
+	Nats  string        `name:"nats-url" env:"NATS_URL" help:"NATS cluster to use instead of the one inside, such as nats://n1:4222,nats://n2:4222."`
+	Demo  *bool         `env:"ECHOTWIN_DEMO" negatable:"" help:"Run the demo bottling line. On in development, off in production."`
+	Drain time.Duration `env:"DRAIN" default:"10s" help:"On SIGTERM, over how long streams are told to come back elsewhere before they are closed."`
+
+	MQTTAddr *string `name:"mqtt-addr" env:"ECHOTWIN_MQTT_ADDR" help:"Address of the MQTT door; off for none. 127.0.0.1:1883 in development, off in production until set."`
+	MQTTURL  string  `name:"mqtt-url" env:"MQTT_URL" help:"Outside MQTT broker to use instead, such as mqtt://user:password@broker:1883."`
+
+	OpenAIKey     string `name:"openai-api-key" env:"OPENAI_API_KEY" help:"Key of the language model. Without it everything but the assistant works."`
+	OpenAIBase    string `name:"openai-base-url" env:"OPENAI_BASE_URL" help:"Any OpenAI-compatible server, such as http://localhost:11434/v1 for Ollama. A local one needs no key."`
+	OpenAIModel   string `name:"openai-model" env:"OPENAI_MODEL" default:"gpt-4o-mini" help:"Model to ask."`
+	FallbackKey   string `name:"fallback-api-key" env:"OPENAI_FALLBACK_API_KEY" help:"Key of a second model server, asked when the first fails before its first word."`
+	FallbackBase  string `name:"fallback-base-url" env:"OPENAI_FALLBACK_BASE_URL" help:"Address of the second model server."`
+	FallbackModel string `name:"fallback-model" env:"OPENAI_FALLBACK_MODEL" help:"Model of the second server; the first one's name when empty."`
+
+	GPTPerMinute   int      `name:"gpt-per-minute" env:"ECHOTWIN_GPT_PER_MINUTE" default:"15" help:"Questions a minute for one user."`
+	GPTTokensDay   int64    `name:"gpt-tokens-a-day" env:"ECHOTWIN_GPT_TOKENS_A_DAY" default:"0" help:"Tokens a day for one user; 0 for no limit."`
+	GPTBannedWords []string `name:"gpt-banned-words" env:"ECHOTWIN_GPT_BANNED_WORDS" help:"Questions with one of these words are refused."`
+
+	LogFile  string `env:"ECHOTWIN_LOG_FILE" help:"Also log to this file, rotated at 20 MB, five kept."`
+	LogLevel string `env:"ECHOTWIN_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+}
+
+// flagOn reads the seed's kind of switch: "1", "true" and "yes" are on, "",
+// "0", "false" and "no" are off.
+type flagOn bool
+
+func (f *flagOn) UnmarshalText(b []byte) error {
+	switch string(bytes.ToLower(bytes.TrimSpace(b))) {
+	case "1", "true", "yes", "on":
+		*f = true
+	case "", "0", "false", "no", "off":
+		*f = false
+	default:
+		return fmt.Errorf("%q is neither 1 nor 0", b)
+	}
+	return nil
+}
+
+func (c *config) production() bool { return c.Environment == "production" }
+
+// demo and mqttAddr have defaults that depend on the environment.
+func (c *config) demo() bool {
+	if c.Demo != nil {
+		return *c.Demo
+	}
+	return !c.production()
+}
+
+func (c *config) mqttAddr() string {
+	switch {
+	case c.MQTTAddr != nil && *c.MQTTAddr == "off":
+		return ""
+	case c.MQTTAddr != nil:
+		return *c.MQTTAddr
+	case c.production():
+		return ""
+	}
+	return "127.0.0.1:1883"
+}
+
+func (c *config) listenAddr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+// errHelp says that --help was asked for and printed.
+var errHelp = errors.New("help was printed")
+
+// readConfig reads flags, then the environment through getenv, then .env.
+func readConfig(args []string, getenv func(string) string) (*config, error) {
+	file, err := godotenv.Read(".env")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf(".env: %w", err)
+	}
+	lookup := func(name string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return file[name]
+	}
+	c, exited, envs := &config{}, false, map[*kong.Flag]string{}
+	k, err := kong.New(c,
+		kong.Name("echotwin"),
+		kong.Description("A machine line, live, in one binary: MQTT and HTTP in, WebSocket and SSE out, and an assistant that knows the line."),
+		kong.Exit(func(int) { exited = true }),
+		kong.Writers(os.Stdout, os.Stderr),
+		// kong would read the environment of the process itself, but run is given
+		// its own: so the names move from kong's hands to the resolver's.
+		kong.PostBuild(func(k *kong.Kong) error {
+			for _, f := range k.Model.Flags {
+				if len(f.Value.Tag.Envs) > 0 {
+					envs[f] = f.Value.Tag.Envs[0]
+					f.Help += " ($" + envs[f] + ")"
+					f.Value.Tag.Envs, f.Envs = nil, nil
+				}
+			}
+			return nil
+		}),
+		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+			if v := lookup(envs[f]); v != "" {
+				return v, nil
+			}
+			return nil, nil
+		})))
+	if err != nil {
+		return nil, err
+	}
+	_, err = k.Parse(args)
+	if exited {
+		return nil, errHelp
+	}
+	return c, err
+}
