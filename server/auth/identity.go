@@ -1,0 +1,108 @@
+package auth
+
+import (
+	"slices"
+	"time"
+)
+
+// A Role is what a user is to the plant.
+type Role string
+
+// The roles. An engineer may do what an operator may, and is the one to whom
+// describing the plant will fall.
+const (
+	Viewer        Role = "viewer"
+	Operator      Role = "operator"
+	Engineer      Role = "engineer"
+	Administrator Role = "admin"
+)
+
+// Roles lists them, weakest first.
+var Roles = []Role{Viewer, Operator, Engineer, Administrator}
+
+// A Scope is what may be done. Each includes the ones before it.
+type Scope string
+
+// The scopes.
+const (
+	Read    Scope = "read"    // look at things, history and the assistant
+	Command Scope = "command" // and have devices do something, and speak for them
+	Admin   Scope = "admin"   // and manage users, tokens and devices
+)
+
+// Scopes lists them, weakest first.
+var Scopes = []Scope{Read, Command, Admin}
+
+// rank orders scopes; -1 is less than all of them.
+func (s Scope) rank() int { return slices.Index(Scopes, s) }
+
+// scope is the most that a role may do.
+func (r Role) scope() Scope {
+	switch r {
+	case Viewer:
+		return Read
+	case Operator, Engineer:
+		return Command
+	case Administrator:
+		return Admin
+	}
+	return ""
+}
+
+// A Kind says by what somebody showed who they are.
+type Kind string
+
+// The kinds of credentials.
+const (
+	BySession Kind = "session"
+	ByToken   Kind = "token"
+	ByTicket  Kind = "ticket"
+	ByDevice  Kind = "device"
+)
+
+// An Identity is somebody who showed a credential, and what it allows now. Of a
+// device User is its name, and it may only speak for its things.
+type Identity struct {
+	Kind    Kind
+	User    string
+	Role    Role // "" of a device
+	Scope   Scope
+	Expires time.Time // zero: never
+
+	// limits are lists of patterns; every one of them must cover a thing.
+	limits [][]string
+	ref    string // the record behind it, for tickets and logout
+}
+
+// May says whether the identity includes a scope. A device's includes none.
+func (i *Identity) May(s Scope) bool { return i != nil && i.Scope != "" && i.Scope.rank() >= s.rank() }
+
+// Everything says whether no pattern limits the identity.
+func (i *Identity) Everything() bool { return len(i.limits) == 0 }
+
+// Covers says whether a thing lies within the identity's patterns. match is
+// realtime.Match.
+func (i *Identity) Covers(thing string, match func(pattern, thing string) bool) bool {
+	for _, patterns := range i.limits {
+		if !slices.ContainsFunc(patterns, func(p string) bool { return match(p, thing) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// limit adds a list of patterns; an empty list limits nothing.
+func limit(limits [][]string, patterns []string) [][]string {
+	if len(patterns) == 0 {
+		return limits
+	}
+	return append(slices.Clip(limits), patterns)
+}
+
+// weaker is the lesser of two scopes.
+func weaker(a, b Scope) Scope {
+	if a.rank() < b.rank() {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,244 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A User signs in with a password.
+type User struct {
+	Username string    `json:"username"`
+	Role     Role      `json:"role"`
+	Created  time.Time `json:"created"`
+
+	Hash string `json:"hash"` // argon2id
+	ID   string `json:"id"`   // random: a later user of the same name is another one
+	Era  string `json:"era"`  // random, new with each password: sessions of the old one are over
+	Demo bool   `json:"demo,omitempty"`
+}
+
+// DemoPassword is the one of the tutorial, for development only.
+const (
+	DemoUser     = "admin"
+	DemoPassword = "123456"
+)
+
+// MinPassword is the shortest password that can be chosen.
+const MinPassword = 8
+
+// Verify checks a password. The address is the client's; both decide how long
+// the next attempt has to wait.
+func (a *Auth) Verify(ctx context.Context, username, password, address string) (User, error) {
+	name := username
+	if checkUsername(name) != nil {
+		name = "?" // cannot be right; all of these share one count
+	}
+	pair := address + " " + name
+	if wait := max(a.byAddress.take(address), 0); wait > 0 {
+		return User{}, &Throttled{wait}
+	}
+	if wait := a.byPair.take(pair); wait > 0 {
+		a.byAddress.undo(address) // it did not come to a guess
+		return User{}, &Throttled{wait}
+	}
+	u, err := a.verify(ctx, name, password)
+	switch {
+	case err == nil:
+		a.byPair.forgive(pair)
+		a.byAddress.undo(address)
+	case !errors.Is(err, ErrWrong):
+		a.byPair.undo(pair)
+		a.byAddress.undo(address)
+	}
+	return u, err
+}
+
+func (a *Auth) verify(ctx context.Context, username, password string) (User, error) {
+	u, err := a.users.get(ctx, username)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return User{}, err
+	}
+	if len(password) > maxPassword {
+		password = "" // never set, so never right; and nobody makes us hash a megabyte
+	}
+	ok, err := a.hashing.verify(ctx, password, u.Hash)
+	if err != nil {
+		return User{}, err
+	}
+	if !ok || u.Username == "" {
+		return User{}, ErrWrong
+	}
+	return u, nil
+}
+
+// Users lists them by name.
+func (a *Auth) Users(ctx context.Context) ([]User, error) {
+	m, err := a.users.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	us := slices.Collect(maps.Values(m))
+	slices.SortFunc(us, func(a, b User) int { return strings.Compare(a.Username, b.Username) })
+	return us, nil
+}
+
+// AddUser makes a user.
+func (a *Auth) AddUser(ctx context.Context, username, password string, role Role) (User, error) {
+	if err := checkUsername(username); err != nil {
+		return User{}, err
+	}
+	if err := checkPassword(password); err != nil {
+		return User{}, err
+	}
+	if err := checkRole(role); err != nil {
+		return User{}, err
+	}
+	return a.addUser(ctx, username, password, role)
+}
+
+func (a *Auth) addUser(ctx context.Context, username, password string, role Role) (User, error) {
+	hash, err := a.hashing.hash(ctx, password)
+	if err != nil {
+		return User{}, err
+	}
+	u := User{
+		Username: username, Role: role, Created: time.Now().UTC().Truncate(time.Second),
+		Hash: hash, ID: random(), Era: random(), Demo: password == DemoPassword,
+	}
+	return u, a.users.create(ctx, username, u)
+}
+
+// SetPassword gives a user another password, which ends their sessions.
+func (a *Auth) SetPassword(ctx context.Context, username, password string) error {
+	if err := checkPassword(password); err != nil {
+		return err
+	}
+	u, err := a.users.get(ctx, username)
+	if err != nil {
+		return err
+	}
+	if u.Hash, err = a.hashing.hash(ctx, password); err != nil {
+		return err
+	}
+	u.Era, u.Demo = random(), false
+	return a.users.put(ctx, username, u)
+}
+
+// SetRole gives a user another role. There is always an administrator.
+func (a *Auth) SetRole(ctx context.Context, username string, role Role) error {
+	if err := checkRole(role); err != nil {
+		return err
+	}
+	u, err := a.users.get(ctx, username)
+	if err != nil {
+		return err
+	}
+	if role != Administrator {
+		if err := a.anotherAdministrator(ctx, username); err != nil {
+			return err
+		}
+	}
+	u.Role = role
+	return a.users.put(ctx, username, u)
+}
+
+// DeleteUser ends everything that was issued to them. There is always an
+// administrator.
+func (a *Auth) DeleteUser(ctx context.Context, username string) error {
+	u, err := a.users.get(ctx, username)
+	if err != nil {
+		return err
+	}
+	if err := a.anotherAdministrator(ctx, username); err != nil {
+		return err
+	}
+	if err := a.users.delete(ctx, username); err != nil {
+		return err
+	}
+	// From here on they are worth nothing; removing them is tidiness.
+	return errors.Join(
+		a.sessions.deleteIf(ctx, func(s session) bool { return s.User == username }),
+		a.tokens.deleteIf(ctx, func(t Token) bool { return t.UserID == u.ID }),
+	)
+}
+
+func (a *Auth) anotherAdministrator(ctx context.Context, than string) error {
+	us, err := a.Users(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(us, func(u User) bool { return u.Role == Administrator && u.Username != than }) {
+		return nil
+	}
+	return &Invalid{"/role", "the last administrator has to stay one"}
+}
+
+func (a *Auth) firstAdministrator(ctx context.Context, c Config) error {
+	us, err := a.Users(ctx)
+	if err != nil {
+		return fmt.Errorf("users: %w", err)
+	}
+	for _, u := range us {
+		if !u.Demo {
+			continue
+		}
+		if c.AdminPassword != "" && c.AdminPassword != DemoPassword {
+			if err := a.SetPassword(ctx, u.Username, c.AdminPassword); err != nil {
+				return fmt.Errorf("ECHOTWIN_ADMIN_PASSWORD: %w", err)
+			}
+			a.log.Info("the demo password was replaced by ECHOTWIN_ADMIN_PASSWORD", "user", u.Username)
+		} else if c.Production {
+			return ErrDemoUsed
+		}
+	}
+	if len(us) > 0 {
+		return nil
+	}
+	password := c.AdminPassword
+	switch {
+	case password != "" && password != DemoPassword:
+		if err := checkPassword(password); err != nil {
+			return fmt.Errorf("ECHOTWIN_ADMIN_PASSWORD: %w", err)
+		}
+	case c.Production:
+		a.generated = random()[:20]
+		password = a.generated
+	default:
+		password = DemoPassword
+	}
+	_, err = a.addUser(ctx, DemoUser, password, Administrator)
+	if errors.Is(err, ErrExists) { // another node was first
+		a.generated = ""
+		return nil
+	}
+	return err
+}
+
+func checkUsername(s string) error {
+	bad := strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._@-", r))
+	})
+	if s == "" || len(s) > 64 || bad {
+		return &Invalid{"/username", "a username is 1 to 64 letters, digits and . _ @ -"}
+	}
+	return nil
+}
+
+func checkPassword(s string) error {
+	if len(s) < MinPassword || len(s) > maxPassword {
+		return &Invalid{"/password", fmt.Sprintf("a password has %d to %d bytes", MinPassword, maxPassword)}
+	}
+	return nil
+}
+
+func checkRole(r Role) error {
+	if !slices.Contains(Roles, r) {
+		return &Invalid{"/role", "a role is one of viewer, operator, engineer, admin"}
+	}
+	return nil
+}
