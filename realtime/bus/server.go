@@ -1,0 +1,100 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// maxPayload leaves room for the headers of a message beside the 1 MB that a
+// value or a bundle may have.
+const maxPayload = 1<<20 + 64<<10
+
+// startServer runs NATS in this process, without a port of its own.
+func startServer(dir string, log *slog.Logger) (*server.Server, error) {
+	s, err := server.NewServer(&server.Options{
+		ServerName: "echotwin",
+		DontListen: true,
+		NoSigs:     true, // the process has its own handling of signals
+		JetStream:  true,
+		StoreDir:   dir,
+		SyncAlways: true, // an acknowledgement means: on disk
+		MaxPayload: maxPayload,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nats: %w", err)
+	}
+	l := &serverLog{log: log.With("part", "nats")}
+	s.SetLogger(l, false, false)
+	s.Start() // reads the store back; what can fail has failed when it returns
+	if !s.JetStreamEnabled() || !s.ReadyForConnections(10*time.Second) {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, fmt.Errorf("nats did not start in %s: %s", dir, l.fatal())
+	}
+	return s, nil
+}
+
+// serverLog hands what NATS warns of to slog and drops the rest.
+type serverLog struct {
+	log  *slog.Logger
+	last atomic.Pointer[string] // the newest error, to explain a failed start
+}
+
+func (l *serverLog) fatal() string {
+	if s := l.last.Load(); s != nil {
+		return *s
+	}
+	return "no reason given"
+}
+
+func (l *serverLog) error(format string, v ...any) {
+	s := fmt.Sprintf(format, v...)
+	l.last.Store(&s)
+	l.log.Error(s)
+}
+
+func (l *serverLog) Noticef(string, ...any)         {}
+func (l *serverLog) Debugf(string, ...any)          {}
+func (l *serverLog) Tracef(string, ...any)          {}
+func (l *serverLog) Warnf(format string, v ...any)  { l.log.Warn(fmt.Sprintf(format, v...)) }
+func (l *serverLog) Errorf(format string, v ...any) { l.error(format, v...) }
+func (l *serverLog) Fatalf(format string, v ...any) { l.error(format, v...) } // startServer sees that it did not start
+
+// connect opens the one connection of the bus.
+func (b *Bus) connect(ctx context.Context) (*nats.Conn, error) {
+	opts := []nats.Option{
+		nats.Name("echotwin"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		// Nothing is sent behind the back of an Append that has already failed.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil && b.closing.Err() == nil {
+				b.log.Warn("the connection to nats is lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			b.log.Warn("connected to nats again", "server", nc.ConnectedServerName())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.log.Warn("nats", "error", err)
+		}),
+	}
+	if b.server != nil {
+		return nats.Connect("", append(opts, nats.InProcessServer(b.server))...)
+	}
+	if d, ok := ctx.Deadline(); ok {
+		opts = append(opts, nats.Timeout(time.Until(d)))
+	}
+	nc, err := nats.Connect(b.cfg.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to nats: %w", err)
+	}
+	return nc, nil
+}
