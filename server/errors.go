@@ -1,0 +1,172 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+	"echotwin/server/auth"
+)
+
+// statuses says what each code of a realtime.Problem means over HTTP.
+var statuses = map[string]int{
+	realtime.CodeMalformed:   http.StatusBadRequest,
+	realtime.CodeForbidden:   http.StatusForbidden,
+	realtime.CodeNotFound:    http.StatusNotFound,
+	realtime.CodeConflict:    http.StatusConflict,
+	realtime.CodeOffline:     http.StatusConflict,
+	realtime.CodeTooLarge:    http.StatusRequestEntityTooLarge,
+	realtime.CodeInvalid:     http.StatusUnprocessableEntity,
+	realtime.CodeOutOfRange:  http.StatusUnprocessableEntity,
+	realtime.CodeTooMany:     http.StatusTooManyRequests,
+	realtime.CodeUnavailable: http.StatusServiceUnavailable,
+}
+
+// The codes that only HTTP has.
+const (
+	codeUnauthorized = "unauthorized"
+	codeMethod       = "method_not_allowed"
+	codeInternal     = "internal"
+)
+
+// A failure is an error as the client sees it.
+type failure struct {
+	Error   string   `json:"error"`
+	Code    string   `json:"code,omitempty"`
+	At      string   `json:"at,omitempty"`
+	Minimum *float64 `json:"minimum,omitempty"`
+	Maximum *float64 `json:"maximum,omitempty"`
+	Path    string   `json:"path,omitempty"` // of a page that does not exist
+
+	status     int
+	retryAfter int // seconds; 0 says nothing
+}
+
+// problem makes an error for the client.
+func problem(code, format string, args ...any) error {
+	return &realtime.Problem{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// failureOf is the one table from errors to answers. A status of 500 means that
+// the error is ours and its text is not for the client.
+func failureOf(err error, path string) failure {
+	var p *realtime.Problem
+	var wait *auth.Throttled
+	var invalid *auth.Invalid
+	var tooLarge *http.MaxBytesError
+	var he *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		f := failure{Error: p.Message, Code: p.Code, At: p.At, Minimum: p.Minimum, Maximum: p.Maximum, status: statuses[p.Code]}
+		if f.status == 0 {
+			f.status = http.StatusUnprocessableEntity
+		}
+		if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
+			f.retryAfter = 1
+		}
+		return f
+	case errors.As(err, &wait):
+		return failure{Error: wait.Error(), Code: realtime.CodeTooMany, status: http.StatusTooManyRequests, retryAfter: wait.Seconds()}
+	case errors.As(err, &invalid):
+		return failure{Error: invalid.Message, Code: realtime.CodeInvalid, At: invalid.At, status: http.StatusUnprocessableEntity}
+	case errors.Is(err, auth.ErrWrong), errors.Is(err, auth.ErrNone), errors.Is(err, errNotSignedIn):
+		return failure{Error: err.Error(), Code: codeUnauthorized, status: http.StatusUnauthorized}
+	case errors.Is(err, auth.ErrNotFound):
+		return failure{Error: err.Error(), Code: realtime.CodeNotFound, status: http.StatusNotFound}
+	case errors.Is(err, auth.ErrExists):
+		return failure{Error: err.Error(), Code: realtime.CodeConflict, status: http.StatusConflict}
+	case errors.Is(err, auth.ErrBusy):
+		return failure{Error: err.Error(), Code: realtime.CodeUnavailable, status: http.StatusServiceUnavailable, retryAfter: 1}
+	case errors.As(err, &tooLarge):
+		return failure{Error: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), Code: realtime.CodeTooLarge, status: http.StatusRequestEntityTooLarge}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return failure{Error: "that took too long, try again", Code: realtime.CodeUnavailable, status: http.StatusServiceUnavailable, retryAfter: 1}
+	case errors.As(err, &he):
+		return failureOfEcho(he, path)
+	}
+	return failure{Error: "something went wrong here; it was logged", Code: codeInternal, status: http.StatusInternalServerError}
+}
+
+// failureOfEcho turns what Echo itself answers into our shape.
+func failureOfEcho(he *echo.HTTPError, path string) failure {
+	switch he.Code {
+	case http.StatusNotFound:
+		path = clip(path)
+		return failure{Error: "there is nothing at " + path, Code: realtime.CodeNotFound, Path: path, status: he.Code}
+	case http.StatusMethodNotAllowed:
+		return failure{Error: "that method is not allowed here; the header Allow lists those that are", Code: codeMethod, status: he.Code}
+	case http.StatusInternalServerError:
+		return failure{Error: "something went wrong here; it was logged", Code: codeInternal, status: he.Code}
+	}
+	code := strings.ReplaceAll(strings.ToLower(http.StatusText(he.Code)), " ", "_")
+	return failure{Error: fmt.Sprint(he.Message), Code: code, status: he.Code}
+}
+
+// fail answers an error.
+func (s *Server) fail(c echo.Context, err error) {
+	f := failureOf(err, c.Request().URL.Path)
+	if f.status == http.StatusInternalServerError {
+		s.log.Error("request failed", "method", c.Request().Method, "path", clip(c.Request().URL.Path), "err", err)
+	}
+	if c.Response().Committed {
+		return // the client sees a cut answer
+	}
+	h := c.Response().Header()
+	h.Set(echo.HeaderCacheControl, "no-store")
+	if f.retryAfter > 0 {
+		h.Set(echo.HeaderRetryAfter, strconv.Itoa(f.retryAfter))
+	}
+	if f.status == http.StatusUnauthorized {
+		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="echotwin"`)
+	}
+	if err := c.JSON(f.status, f); err != nil {
+		s.log.Debug("an error was not delivered", "err", err)
+	}
+}
+
+// answerErrors answers here, inside logging and measuring, so that both see the
+// status that the client sees.
+func (s *Server) answerErrors(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := next(c); err != nil {
+			s.fail(c, err)
+		}
+		return nil
+	}
+}
+
+// recoverPanic keeps a fault in one request from ending the process.
+func (s *Server) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			r := recover()
+			if r == nil {
+				return
+			}
+			if r == http.ErrAbortHandler {
+				panic(r) // the way to cut a connection, not a fault
+			}
+			s.log.Error("panic", "method", c.Request().Method, "path", clip(c.Request().URL.Path), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			if c.Response().Committed {
+				panic(http.ErrAbortHandler) // a cut is honest, half an answer is not
+			}
+			err = echo.NewHTTPError(http.StatusInternalServerError)
+		}()
+		return next(c)
+	}
+}
+
+// clip keeps a message short whatever was sent.
+func clip(s string) string {
+	if len(s) > 200 {
+		return strings.ToValidUTF8(s[:200], "") + "…"
+	}
+	return s
+}

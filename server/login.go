@@ -1,0 +1,104 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/server/auth"
+)
+
+// notSticking tells a person why they will still be signed out.
+const notSticking = "The session cookie is Secure and this request came over plain HTTP, so the browser drops it and you stay signed out. " +
+	"Open the https address; behind a proxy, have it send X-Forwarded-Proto: https."
+
+// login answers POST /api/login.
+func (s *Server) login(c echo.Context) error {
+	var in struct {
+		Username string `json:"username"`
+		Password string `json:"password"`
+		Next     string `json:"next"`
+	}
+	if err := decode(c, smallBody, &in); err != nil {
+		return err
+	}
+	ctx, v := c.Request().Context(), visitOf(c)
+	u, err := s.Auth.Verify(ctx, in.Username, in.Password, v.addr)
+	if err != nil {
+		s.log.Warn("login refused", "user", clip(in.Username), "address", v.addr, "why", err)
+		return err
+	}
+	if old := sessionID(c); old != "" {
+		if err := s.Auth.EndSession(ctx, old); err != nil {
+			return err
+		}
+	}
+	id, err := s.Auth.StartSession(ctx, u)
+	if err != nil {
+		return err
+	}
+	if err := setSession(c, id, u.Username); err != nil {
+		return err
+	}
+	s.log.Info("login", "user", u.Username, "address", v.addr)
+	out := struct {
+		OK       bool   `json:"ok"`
+		Username string `json:"username"`
+		Next     string `json:"next,omitempty"`
+		Warning  string `json:"warning,omitempty"`
+	}{OK: true, Username: u.Username}
+	if in.Next != "" {
+		out.Next = localPath(in.Next)
+	}
+	if s.Production && !v.https {
+		out.Warning = notSticking
+	}
+	return noStore(c).JSON(http.StatusOK, out)
+}
+
+// localPath is where to go after the login: a path of ours, or the dashboard
+// when next would lead anywhere else.
+func localPath(next string) string {
+	const home = "/app"
+	// Browsers drop tabs and newlines and read \ as /, so /\evil.example and
+	// "/\t/evil.example" both leave.
+	bad := strings.ContainsFunc(next, func(r rune) bool { return r < ' ' || r == '\\' || r == 0x7f })
+	if bad || len(next) > 2000 || !strings.HasPrefix(next, "/") || strings.HasPrefix(next, "//") {
+		return home
+	}
+	return next
+}
+
+// logout answers POST /api/logout. Signing out twice is no error.
+func (s *Server) logout(c echo.Context) error {
+	if id := sessionID(c); id != "" {
+		if err := s.Auth.EndSession(c.Request().Context(), id); err != nil {
+			return err
+		}
+	}
+	if err := setSession(c, "", ""); err != nil {
+		return err
+	}
+	return noStore(c).JSON(http.StatusOK, map[string]bool{"ok": true})
+}
+
+// me answers GET /api/me: never an error for who is not signed in.
+func (s *Server) me(c echo.Context) error {
+	type user struct {
+		Username string     `json:"username"`
+		Role     auth.Role  `json:"role"`
+		Scope    auth.Scope `json:"scope"`
+	}
+	who, err := s.identity(c)
+	if err != nil {
+		return err
+	}
+	if who == nil {
+		return noStore(c).JSON(http.StatusOK, map[string]bool{"loggedIn": false})
+	}
+	return noStore(c).JSON(http.StatusOK, struct {
+		LoggedIn bool `json:"loggedIn"`
+		User     user `json:"user"`
+	}{true, user{who.User, who.Role, who.Scope}})
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo-contrib/echoprometheus"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// health answers GET /health: what the seed's does, to see whether the proxy
+// forwards what it should.
+func (s *Server) health(c echo.Context) error {
+	v := visitOf(c)
+	protocol := "http"
+	if v.https {
+		protocol = "https"
+	}
+	return noStore(c).JSON(http.StatusOK, struct {
+		Status   string `json:"status"`
+		Host     string `json:"host"`
+		Protocol string `json:"protocol"`
+	}{"ok", v.host, protocol})
+}
+
+// livez answers GET /livez: the process runs.
+func (s *Server) livez(c echo.Context) error {
+	return noStore(c).JSON(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz answers GET /readyz: each part by name, and 503 when one is not. What
+// is wrong with it stands in the log; the page is public.
+func (s *Server) readyz(c echo.Context) error {
+	status, word := http.StatusOK, "ok"
+	parts := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(s.Ready)) {
+		parts[name] = "ok"
+		if err := s.Ready[name](); err != nil {
+			s.log.Warn("not ready", "part", name, "err", err)
+			parts[name] = "not ready"
+			status, word = http.StatusServiceUnavailable, "not ready"
+		}
+	}
+	if status != http.StatusOK {
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	}
+	return noStore(c).JSON(status, struct {
+		Status string            `json:"status"`
+		Parts  map[string]string `json:"parts"`
+	}{word, parts})
+}
+
+// measure counts requests by route. No label holds what a client can choose:
+// each new value would be a new series, kept for good.
+func (s *Server) measure() (echo.MiddlewareFunc, error) {
+	return echoprometheus.MiddlewareConfig{
+		Namespace:                 "echotwin",
+		Subsystem:                 "http",
+		Registerer:                s.Metrics,
+		Skipper:                   func(c echo.Context) bool { return streams(c.Request().URL.Path) },
+		DoNotUseRequestPathFor404: true,
+		LabelFuncs: map[string]echoprometheus.LabelValueFunc{
+			"host":   func(echo.Context, error) string { return "" },
+			"method": func(c echo.Context, _ error) string { return knownMethod(c.Request().Method) },
+		},
+		HistogramOptsFunc: func(o prometheus.HistogramOpts) prometheus.HistogramOpts {
+			if strings.HasSuffix(o.Name, "_bytes") {
+				o.Buckets = []float64{256, 1 << 10, 16 << 10, 256 << 10, 1 << 20}
+			}
+			return o
+		},
+	}.ToMiddleware()
+}
+
+// streams says whether a path is one: how long it lasts is no latency.
+func streams(path string) bool {
+	return path == "/ws" || path == "/events" || strings.HasSuffix(path, "/sse") || strings.HasPrefix(path, "/api/") && strings.Contains(path, "/events")
+}
+
+func knownMethod(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return m
+	}
+	return "other"
+}
+
+// logRequest logs writes and refusals at info and everything else at debug: a
+// dashboard asks a lot. Queries are left out, since tickets stand there.
+func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		err := next(c)
+		r, status := c.Request(), c.Response().Status
+		log := s.log.Debug
+		switch {
+		case status >= 500:
+			log = s.log.Error
+		case status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead:
+			log = s.log.Info
+		}
+		v := visitOf(c)
+		user := ""
+		if v.who != nil {
+			user = v.who.User
+		}
+		log("request", "method", r.Method, "path", clip(r.URL.Path), "status", status, "ms", float64(time.Since(began).Microseconds())/1000,
+			"user", user, "address", v.addr)
+		return err
+	}
+}

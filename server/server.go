@@ -1,0 +1,166 @@
+// Package server is the HTTP face of Echotwin: every route, guard, request and
+// response shape. It is the only user of Echo.
+//
+// # Errors
+//
+// Every error is JSON, {"error":"a sentence","code":"a_word"}, with at, minimum
+// and maximum where a place and a limit can be named, and its status is exact;
+// see errors.go. What is our fault is logged and says no more than that.
+//
+// # Who may
+//
+// A request is signed by Authorization (a token, or a device's credential for
+// telemetry), by a ticket in the URL (reading and streams only) or by the
+// session cookie, in this order; a wrong one is 401 and never falls through to
+// the next. Writes signed by a cookie, and /ws, must come from our own pages:
+// the browser says so in Sec-Fetch-Site or Origin. A request with neither comes
+// from a script and is allowed; no browser can be made to leave both out of a
+// cross-site write.
+//
+// # What the http.Server around it must know
+//
+// New listens nowhere. Give the http.Server a ReadHeaderTimeout, an IdleTimeout
+// and a MaxHeaderBytes, but neither ReadTimeout nor WriteTimeout: those end
+// streams. Bodies and answers have their own deadlines here.
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+
+	"github.com/labstack/echo-contrib/session"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"echotwin/server/auth"
+)
+
+// Config is what can be set by whoever runs the server.
+type Config struct {
+	Production      bool
+	SessionSecret   string   // signs the session cookie
+	NoHTTPSRedirect bool     // DISABLE_HTTPS_REDIRECT
+	TrustedProxies  []string // "loopback", "private" or networks, whose X-Forwarded-… are believed; nil means the first two
+	Origins         []string // web origins besides our own that may open /ws and write with a cookie
+
+	// OpenTelemetry takes readings without credentials from this machine, as
+	// the open MQTT door does in development.
+	OpenTelemetry bool
+}
+
+// Deps is what the server serves. Everything is required unless it says
+// otherwise.
+type Deps struct {
+	Config
+	Auth *auth.Auth
+	Web  fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+
+	// Ready says by name what /readyz asks.
+	Ready map[string]func() error
+	// Metrics is what /metrics shows; the server adds its own to it. nil means a
+	// new one.
+	Metrics *prometheus.Registry
+	Log     *slog.Logger // nil means slog.Default()
+}
+
+// A Server is the whole of HTTP. It is safe for concurrent use.
+type Server struct {
+	Deps
+	echo    *echo.Echo
+	proxies proxies
+	cookies *cookieStore
+	pages   *pages
+	log     *slog.Logger
+}
+
+// New builds the routes.
+func New(d Deps) (*Server, error) {
+	if d.Auth == nil || d.SessionSecret == "" {
+		return nil, errors.New("server: Auth and SessionSecret are required")
+	}
+	if d.Metrics == nil {
+		d.Metrics = prometheus.NewRegistry()
+	}
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	s := &Server{Deps: d, log: d.Log, echo: echo.New()}
+	var err error
+	if s.proxies, err = parseProxies(d.TrustedProxies); err != nil {
+		return nil, err
+	}
+	if s.cookies, err = newCookieStore(d.SessionSecret, d.Production, d.Auth.Absolute()); err != nil {
+		return nil, err
+	}
+	if s.pages, err = loadPages(d.Web); err != nil {
+		return nil, err
+	}
+	s.echo.Logger.SetOutput(io.Discard) // everything goes through Log
+	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
+	if err := s.middleware(); err != nil {
+		return nil, err
+	}
+	s.routes()
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// middleware is what every request passes, outermost first.
+func (s *Server) middleware() error {
+	measure, err := s.measure()
+	if err != nil {
+		return err
+	}
+	s.echo.Use(
+		measure,
+		s.logRequest,
+		s.answerErrors,
+		s.recoverPanic,
+		s.meet,
+		s.secureHeaders,
+		s.toHTTPS,
+		s.sameOrigin,
+		session.Middleware(s.cookies),
+	)
+	return nil
+}
+
+// routes is every path that exists.
+func (s *Server) routes() {
+	s.get("/", s.root)
+	s.get("/login.html", s.loginPage)
+	s.get("/app", s.appPage)
+	s.get("/app/*", s.appPage)
+	s.get("/docs", s.docsPage)
+	s.get("/public/*", s.public)
+
+	s.get("/health", s.health)
+	s.get("/livez", s.livez)
+	s.get("/readyz", s.readyz)
+
+	s.echo.POST("/api/login", s.login)
+	s.echo.POST("/api/logout", s.logout)
+	s.get("/api/me", s.me)
+
+	// The assistant's routes are in gpt.go.
+	if a, ok := any(s).(interface{ gptRoutes(*echo.Group) }); ok {
+		a.gptRoutes(s.echo.Group("", s.requireUser))
+	}
+}
+
+// get registers a page or an answer for GET and, as everybody expects, HEAD.
+// Streams are registered with echo.GET alone.
+func (s *Server) get(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	s.echo.GET(path, h, m...)
+	s.echo.HEAD(path, h, m...)
+}
+
+// detached is the request's context without its end, for work that has to be
+// finished when the client has left.
+func detached(c echo.Context) context.Context { return context.WithoutCancel(c.Request().Context()) }

@@ -1,0 +1,212 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"echotwin/server/auth"
+)
+
+var (
+	errMissing = errors.New("missing")
+	errPresent = errors.New("present")
+)
+
+// memory is an auth.Store.
+type memory struct {
+	mu   sync.Mutex
+	m    map[string][]byte
+	down error // answered to everything while set
+}
+
+func newMemory() *memory { return &memory{m: map[string][]byte{}} }
+
+func (s *memory) Get(_ context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b, ok := s.m[key]; ok || s.down != nil {
+		return b, s.down
+	}
+	return nil, errMissing
+}
+
+func (s *memory) Put(_ context.Context, key string, b []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down == nil {
+		s.m[key] = b
+	}
+	return s.down
+}
+
+func (s *memory) Create(ctx context.Context, key string, b []byte) error {
+	if _, err := s.Get(ctx, key); err == nil {
+		return errPresent
+	}
+	return s.Put(ctx, key, b)
+}
+
+func (s *memory) Delete(_ context.Context, key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, key)
+	return s.down
+}
+
+func (s *memory) Keys(context.Context) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ks []string
+	for k := range s.m {
+		ks = append(ks, k)
+	}
+	return ks, s.down
+}
+
+// built stands for what Vite leaves in web/dist.
+var built = fstest.MapFS{
+	"login.html":                  {Data: []byte("<!doctype html><title>Sign in</title>")},
+	"app.html":                    {Data: []byte("<!doctype html><title>Overview</title>")},
+	"docs.html":                   {Data: []byte("<!doctype html><title>API</title>")},
+	"public/favicon.svg":          {Data: []byte("<svg xmlns='http://www.w3.org/2000/svg'/>")},
+	"public/assets/app-1f3a9c.js": {Data: []byte("console.log('" + strings.Repeat("speed ", 400) + "')")},
+}
+
+// A site is a server on a real socket and a client of it that keeps cookies and
+// follows no redirect.
+type site struct {
+	*testing.T
+	*Server
+	url    string
+	client *http.Client
+}
+
+func newSite(t *testing.T, change ...func(*Deps)) *site {
+	t.Helper()
+	d := Deps{
+		Config: Config{SessionSecret: "for-tests-only-0123456789-abcdefgh"},
+		Web:    built,
+		Log:    slog.New(slog.DiscardHandler),
+	}
+	for _, f := range change {
+		f(&d)
+	}
+	if d.Auth == nil {
+		d.Auth = newAuth(t, auth.Config{Secret: d.SessionSecret, Production: d.Production, AdminPassword: productionPassword(d.Production)})
+	}
+	s, err := New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hs := httptest.NewServer(s)
+	t.Cleanup(hs.Close)
+	return &site{t, s, hs.URL, newClient()}
+}
+
+func productionPassword(production bool) string {
+	if production {
+		return "a-good-password"
+	}
+	return ""
+}
+
+func newAuth(t *testing.T, c auth.Config) *auth.Auth {
+	t.Helper()
+	c.Users, c.Sessions, c.Tokens, c.Devices = newMemory(), newMemory(), newMemory(), newMemory()
+	c.NotFound, c.Exists, c.Log = errMissing, errPresent, slog.New(slog.DiscardHandler)
+	a, err := auth.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newClient() *http.Client {
+	jar, _ := cookiejar.New(nil)
+	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// An answer is a response, read.
+type answer struct {
+	*http.Response
+	body string
+}
+
+// json is the body as a JSON object.
+func (a answer) json(t *testing.T) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
+		t.Fatalf("%d %q is no JSON object: %v", a.StatusCode, a.body, err)
+	}
+	return m
+}
+
+// do sends a request; headers are "Name: value", and "Host: x" sets the host.
+func (s *site) do(method, path, body string, headers ...string) answer {
+	s.Helper()
+	r, err := http.NewRequest(method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		s.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		k, v, _ := strings.Cut(h, ": ")
+		if r.Header.Set(k, v); k == "Host" {
+			r.Host = v
+		}
+	}
+	res, err := s.client.Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return answer{res, string(b)}
+}
+
+func (s *site) get(path string, headers ...string) answer {
+	s.Helper()
+	return s.do("GET", path, "", headers...)
+}
+
+// login signs the site's client in as the first administrator.
+func (s *site) login() {
+	s.Helper()
+	password := auth.DemoPassword
+	if s.Production {
+		password = productionPassword(true)
+	}
+	if a := s.do("POST", "/api/login", `{"username":"admin","password":"`+password+`"}`); a.StatusCode != 200 {
+		s.Fatalf("login: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// want checks the status and, when it is given, the error's code.
+func (a answer) want(t *testing.T, status int, code string) {
+	t.Helper()
+	if a.StatusCode != status {
+		t.Fatalf("%s %s: got %d %s, want %d", a.Request.Method, a.Request.URL.Path, a.StatusCode, a.body, status)
+	}
+	if code == "" {
+		return
+	}
+	if got := a.json(t)["code"]; got != code {
+		t.Errorf("%s %s: got code %v in %s, want %s", a.Request.Method, a.Request.URL.Path, got, a.body, code)
+	}
+}
