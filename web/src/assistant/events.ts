@@ -4,23 +4,14 @@
  * has looked at it.
  */
 
-/** A value that a tool read, as the model saw it. */
-export interface ReadValue {
-  thing: string;
-  property: string;
-  value: unknown;
-  unit: string;
-  /** "good", "stale", "out_of_range" or "bad". */
-  quality: string;
-}
-
 /** Something the answer rests on, or that a tool looked at. */
 export interface Citation {
   n: number;
   kind: "manual" | "state" | "history" | "alarm";
   title: string;
-  /** Of a state: the thing's path, with "#property" where one is meant. */
+  /** Where to look. Of a state: the thing's path. */
   ref: string;
+  /** What was read there; of a state, its values parted by " · ". */
   quote: string;
   at: string;
 }
@@ -32,14 +23,15 @@ export interface ToolCall {
   args: unknown;
   state: "running" | "ok" | "error";
   ms: number;
+  /** A line of the server's, in English. */
   summary: string;
-  values: ReadValue[];
 }
 
+/** Tokens. Estimated says that the model's server did not tell and ours counted. */
 export interface Usage {
-  prompt: number;
-  completion: number;
-  total: number;
+  input: number;
+  output: number;
+  estimated: boolean;
 }
 
 export type RunEvent =
@@ -49,7 +41,7 @@ export type RunEvent =
   | ({ type: "tool" } & ToolCall)
   | ({ type: "citation" } & Citation)
   | { type: "done"; finish: Finish; usage: Usage | null; ttft: number; total: number }
-  | { type: "failed"; code: string; message: string; retryable: boolean };
+  | { type: "failed"; code: string; message: string; retryable: boolean; retryAfter: number };
 
 export type Finish = "stop" | "length" | "cancelled" | "tool_limit";
 
@@ -71,7 +63,7 @@ export function readEvent(data: string): RunEvent | undefined {
     case "start":
       return { type: "start", run: text(o.run), conversation: text(o.conversation), model: text(o.model) };
     case "status":
-      return { type: "status", status: oneOf(o.status ?? o.state, ["queued", "thinking", "retrying"], "thinking") };
+      return { type: "status", status: oneOf(o.status, ["queued", "thinking", "retrying"], "thinking") };
     case "delta":
       return { type: "delta", text: text(o.text) };
     case "tool":
@@ -83,7 +75,6 @@ export function readEvent(data: string): RunEvent | undefined {
         state: oneOf(o.state, ["running", "ok", "error"], "running"),
         ms: number(o.ms),
         summary: text(o.summary),
-        values: list(o.values).map(readValue),
       };
     case "citation":
       return {
@@ -104,35 +95,26 @@ export function readEvent(data: string): RunEvent | undefined {
         total: number(o.total_ms),
       };
     case "failed":
-      return { type: "failed", code: text(o.code), message: text(o.message), retryable: o.retryable === true };
+      return {
+        type: "failed",
+        code: text(o.code),
+        message: text(o.message),
+        retryable: o.retryable === true,
+        retryAfter: number(o.retry_after),
+      };
   }
   return undefined;
 }
 
-function readValue(v: Record<string, unknown>): ReadValue {
-  return {
-    thing: text(v.thing),
-    property: text(v.property),
-    value: v.value,
-    unit: text(v.unit),
-    quality: text(v.quality),
-  };
-}
-
 function readUsage(u: unknown): Usage | null {
   if (!isObject(u)) return null;
-  const prompt = number(u.prompt_tokens);
-  const completion = number(u.completion_tokens);
-  return { prompt, completion, total: number(u.total_tokens) || prompt + completion };
+  return { input: number(u.input), output: number(u.output), estimated: u.estimated === true };
 }
 
 type Fields = Record<string, unknown>;
 
 function isObject(v: unknown): v is Fields {
   return typeof v === "object" && v !== null && !Array.isArray(v);
-}
-function list(v: unknown): Fields[] {
-  return Array.isArray(v) ? v.filter(isObject) : [];
 }
 function text(v: unknown): string {
   return typeof v === "string" ? v : "";

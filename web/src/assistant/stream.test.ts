@@ -158,6 +158,16 @@ test("leaving ends the request, and nothing is tried again", async () => {
   expect(p.asked).toHaveLength(1);
 });
 
+test("an event that went missing on the way is asked for again", async () => {
+  const p = play(
+    () => stream([start + delta(2, "a") + delta(4, "c") + done(5)]),
+    () => stream([delta(3, "b") + delta(4, "c") + done(5)]),
+  );
+  expect(await ask(p.net, "q", "", p.on, p.onCut, never)).toBeUndefined();
+  expect(p.text()).toBe("abc");
+  expect(p.asked[1]!.last).toBe("2");
+});
+
 test("events of a newer server are passed over, and not asked for again", async () => {
   const p = play(
     () => stream([start + event(2, { type: "thought", text: "hm" })], "cut"),

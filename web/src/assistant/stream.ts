@@ -171,7 +171,7 @@ class RunReader {
       try {
         parser.feed(decoder.decode(value, { stream: true }));
       } catch (err) {
-        throw new BrokenStream(String(err));
+        throw err instanceof Gap ? err : new BrokenStream(String(err));
       }
     }
   }
@@ -180,6 +180,8 @@ class RunReader {
     if (this.ended) return;
     const n = Number(id);
     if (!Number.isSafeInteger(n) || n <= this.last) return;
+    // The server numbers without gaps, so one is missing. Ask again for what comes after the last.
+    if (n > this.last + 1) throw new Gap();
     const event = readEvent(data);
     this.last = n;
     // An event of a newer server. Its place counts, so that a resume does not bring it again.
@@ -191,6 +193,7 @@ class RunReader {
 }
 
 class BrokenStream extends Error {}
+class Gap extends Error {}
 
 /** Calls `bark` when `alive` was not called for SILENCE. */
 class Watch {

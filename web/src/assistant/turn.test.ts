@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { RunEvent } from "./events";
-import { apply, isRunning, newTurn, refuse, stop } from "./turn";
+import { type Turn, apply as applyAt, isRunning, newTurn, refuse, stop } from "./turn";
 
+const apply = (t: Turn, id: number, e: RunEvent) => applyAt(t, id, e, 5000);
 const delta = (text: string): RunEvent => ({ type: "delta", text });
 const done = (finish: "stop" | "cancelled" = "stop"): RunEvent => ({ type: "done", finish, usage: null, ttft: 5, total: 9 });
 
@@ -28,7 +29,7 @@ test("after Stop nothing is shown any more, however late it comes", () => {
 
 test("a tool's end replaces its start and keeps its arguments", () => {
   const t = newTurn(1, "q");
-  const call = { type: "tool" as const, call: "1", ms: 0, summary: "", values: [] };
+  const call = { type: "tool" as const, call: "1", ms: 0, summary: "" };
   apply(t, 1, { ...call, name: "read_state", args: { thing: "a" }, state: "running" });
   apply(t, 2, { ...call, name: "", args: undefined, state: "ok", ms: 3 });
   expect(t.tools).toHaveLength(1);
@@ -37,10 +38,10 @@ test("a tool's end replaces its start and keeps its arguments", () => {
 
 test("a failed run leaves no tool running", () => {
   const t = newTurn(1, "q");
-  apply(t, 1, { type: "tool", call: "1", name: "read_state", args: {}, state: "running", ms: 0, summary: "", values: [] });
-  apply(t, 2, { type: "failed", code: "upstream_cut", message: "m", retryable: true });
+  apply(t, 1, { type: "tool", call: "1", name: "read_state", args: {}, state: "running", ms: 0, summary: "" });
+  apply(t, 2, { type: "failed", code: "upstream_cut", message: "m", retryable: true, retryAfter: 2 });
   expect(t.tools[0]!.state).toBe("error");
-  expect(t.failure).toMatchObject({ code: "upstream_cut", retryable: true });
+  expect(t.failure).toMatchObject({ code: "upstream_cut", retryable: true, retryAt: 7000 });
 });
 
 test("a refusal says when to try again, and when not to at all", () => {
@@ -50,4 +51,16 @@ test("a refusal says when to try again, and when not to at all", () => {
   const long = newTurn(2, "q");
   refuse(long, { code: "malformed", message: "too long", status: 400 }, 0);
   expect(long.failure).toMatchObject({ retryable: false });
+});
+
+test("a source belongs to the call before it", () => {
+  const t = newTurn(1, "q");
+  const call = { type: "tool" as const, name: "read_state", args: {}, ms: 0, summary: "" };
+  const cite = { type: "citation" as const, kind: "state" as const, title: "CV-02", ref: "plant/cv2", quote: "speed 60 %", at: "" };
+  apply(t, 1, { ...call, call: "a", state: "ok" });
+  apply(t, 2, { ...cite, n: 1 });
+  apply(t, 3, { ...call, call: "b", state: "ok" });
+  apply(t, 4, { ...cite, n: 2 });
+  apply(t, 5, { ...call, call: "c", state: "error" });
+  expect(t.citations.map((c) => c.call)).toEqual(["a", "b"]);
 });

@@ -19,6 +19,11 @@ export interface Failure {
   retryAt?: number;
 }
 
+/** A citation and the call of the tool that brought it. */
+export interface Source extends Citation {
+  call: string;
+}
+
 export interface Turn {
   key: number;
   question: string;
@@ -30,7 +35,7 @@ export interface Turn {
   text: string;
   model: string;
   tools: ToolCall[];
-  citations: Citation[];
+  citations: Source[];
   finish: Finish | "";
   usage: Usage | null;
   ttft: number;
@@ -62,8 +67,8 @@ export function isRunning(t: Turn): boolean {
   return t.phase !== "done" && t.phase !== "stopped" && t.phase !== "failed";
 }
 
-/** Puts the event with that id into the turn. One that it has already is ignored. */
-export function apply(t: Turn, id: number, e: RunEvent): void {
+/** Puts the event with that id into the turn. One that it has already is ignored. Now is in ms since 1970. */
+export function apply(t: Turn, id: number, e: RunEvent, now: number): void {
   if (id <= t.last) return;
   t.last = id;
   // Somebody pressed Stop: what was on its way is not shown any more. How it ended still counts.
@@ -85,7 +90,8 @@ export function apply(t: Turn, id: number, e: RunEvent): void {
       if (shown) putTool(t, e);
       break;
     case "citation":
-      if (shown && !t.citations.some((c) => c.n === e.n)) t.citations.push(e);
+      // A call's sources follow its end.
+      if (shown) t.citations.push({ ...e, call: t.tools.findLast((c) => c.state === "ok")?.call ?? "" });
       break;
     case "done":
       t.usage = e.usage;
@@ -95,7 +101,7 @@ export function apply(t: Turn, id: number, e: RunEvent): void {
       t.phase = shown && e.finish !== "cancelled" ? "done" : "stopped";
       break;
     case "failed":
-      if (shown) fail(t, { code: e.code, message: e.message, retryable: e.retryable });
+      if (shown) fail(t, { code: e.code, message: e.message, retryable: e.retryable }, e.retryAfter, now);
       break;
   }
 }
@@ -120,11 +126,11 @@ export function refuse(t: Turn, r: Refusal, now: number): void {
   // Asking the same again gets the same answer.
   if (r.status === 400 || r.status === 403 || r.status === 413 || r.status === 422) f.retryable = false;
   if (r.status === 429) f.code = "too_many";
-  if (r.retryAfter) f.retryAt = now + r.retryAfter * 1000;
-  fail(t, f);
+  fail(t, f, r.retryAfter ?? 0, now);
 }
 
-function fail(t: Turn, f: Failure): void {
+function fail(t: Turn, f: Failure, retryAfter: number, now: number): void {
+  if (retryAfter > 0) f.retryAt = now + retryAfter * 1000;
   t.phase = "failed";
   t.failure = f;
   for (const tool of t.tools) if (tool.state === "running") tool.state = "error";
