@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -68,6 +69,19 @@ func decode(c echo.Context, limit int64, into any) error {
 		return problem(realtime.CodeMalformed, "the body is not JSON: at byte %d, %s", syntax.Offset, syntax.Error())
 	}
 	return problem(realtime.CodeMalformed, "the body is not the JSON object that is wanted here")
+}
+
+// formBody reads a body that an HTML form, or an OAuth2 client, sends.
+func formBody(c echo.Context) (url.Values, error) {
+	b, err := body(c, smallBody)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(b))
+	if err != nil {
+		return nil, problem(realtime.CodeMalformed, "the body is not a form: want grant_type=password&username=…&password=…")
+	}
+	return form, nil
 }
 
 // noStore marks an answer as nobody else's and only of this moment.

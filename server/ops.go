@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -8,8 +9,10 @@ import (
 	"time"
 
 	"github.com/labstack/echo-contrib/echoprometheus"
+	"github.com/labstack/echo-contrib/pprof"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // health answers GET /health: what the seed's does, to see whether the proxy
@@ -74,6 +77,50 @@ func (s *Server) measure() (echo.MiddlewareFunc, error) {
 			return o
 		},
 	}.ToMiddleware()
+}
+
+// opsRoutes is for whoever runs the server.
+func (s *Server) opsRoutes() {
+	s.get("/health", s.health)
+	s.get("/livez", s.livez)
+	s.get("/readyz", s.readyz)
+	s.get("/metrics", echoprometheus.NewHandlerWithConfig(echoprometheus.HandlerConfig{Gatherer: s.Metrics}), s.requireScraper)
+
+	// echo-contrib registers on an Echo, without guards: so it gets one of its
+	// own, behind ours.
+	prof := echo.New()
+	pprof.Register(prof)
+	profile := func(c echo.Context) error {
+		prof.ServeHTTP(c.Response(), c.Request())
+		return nil
+	}
+	s.get("/debug/pprof/*", profile, s.requireAdmin)
+	s.echo.POST("/debug/pprof/*", profile, s.requireAdmin)
+}
+
+// requireScraper guards /metrics in production: from this machine, or with an
+// administrator's token, which Prometheus sends as its bearer_token.
+func (s *Server) requireScraper(next echo.HandlerFunc) echo.HandlerFunc {
+	admin := s.requireAdmin(next)
+	return func(c echo.Context) error {
+		if !s.Production || visitOf(c).local {
+			return next(c)
+		}
+		return admin(c)
+	}
+}
+
+// runtimeMetrics adds the process's own figures, unless somebody did already.
+func runtimeMetrics(r *prometheus.Registry) error {
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	} {
+		if err := r.Register(c); err != nil && !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
+			return err
+		}
+	}
+	return nil
 }
 
 // streams says whether a path is one: how long it lasts is no latency.

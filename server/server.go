@@ -36,6 +36,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"echotwin/gpt"
 	"echotwin/server/auth"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	TrustedProxies  []string // "loopback", "private" or networks, whose X-Forwarded-… are believed; nil means the first two
 	Origins         []string // web origins besides our own that may open /ws and write with a cookie
 
+	QuestionsPerMinute int // to the assistant, of one user; zero means 15
+
 	// OpenTelemetry takes readings without credentials from this machine, as
 	// the open MQTT door does in development.
 	OpenTelemetry bool
@@ -57,7 +60,8 @@ type Config struct {
 type Deps struct {
 	Config
 	Auth *auth.Auth
-	Web  fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+	Runs *gpt.Runs // of the assistant
+	Web  fs.FS     // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
 	// Ready says by name what /readyz asks.
 	Ready map[string]func() error
@@ -113,6 +117,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 
 // middleware is what every request passes, outermost first.
 func (s *Server) middleware() error {
+	if err := runtimeMetrics(s.Metrics); err != nil {
+		return err
+	}
 	measure, err := s.measure()
 	if err != nil {
 		return err
@@ -140,18 +147,37 @@ func (s *Server) routes() {
 	s.get("/docs", s.docsPage)
 	s.get("/public/*", s.public)
 
-	s.get("/health", s.health)
-	s.get("/livez", s.livez)
-	s.get("/readyz", s.readyz)
+	s.opsRoutes()
 
 	s.echo.POST("/api/login", s.login)
 	s.echo.POST("/api/logout", s.logout)
 	s.get("/api/me", s.me)
+	s.accountRoutes()
 
 	// The assistant's routes are in gpt.go.
 	if a, ok := any(s).(interface{ gptRoutes(*echo.Group) }); ok {
 		a.gptRoutes(s.echo.Group("", s.requireUser))
 	}
+}
+
+// accountRoutes is users and what is issued to them and to devices.
+func (s *Server) accountRoutes() {
+	e := s.echo
+	e.POST("/api/token", s.grantToken)
+	e.POST("/api/tickets", s.createTicket, s.requireUser)
+
+	s.get("/api/tokens", s.listTokens, s.requirePerson)
+	e.POST("/api/tokens", s.createToken, s.requirePerson)
+	e.DELETE("/api/tokens/:id", s.deleteToken, s.requirePerson)
+
+	s.get("/api/users", s.listUsers, s.requireAdmin)
+	e.POST("/api/users", s.createUser, s.requireAdmin, s.requirePerson)
+	e.PATCH("/api/users/:name", s.changeUser, s.requirePerson)
+	e.DELETE("/api/users/:name", s.deleteUser, s.requireAdmin, s.requirePerson)
+
+	s.get("/api/devices", s.listDevices, s.requireAdmin)
+	e.POST("/api/devices", s.createDevice, s.requireAdmin, s.requirePerson)
+	e.DELETE("/api/devices/:id", s.deleteDevice, s.requireAdmin, s.requirePerson)
 }
 
 // get registers a page or an answer for GET and, as everybody expects, HEAD.
