@@ -1,0 +1,108 @@
+package mqtt
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// address says what a topic means and whether c may publish to it.
+func (b *broker) address(c *conn, name string) (topic, *realtime.Problem) {
+	t, err := parseTopic(name)
+	if err != nil {
+		if !c.owns(t.thing) {
+			t.thing = "" // not to be told about by a stranger
+		}
+		return t, refusal(err)
+	}
+	if t.kind == result {
+		return t, b.asked.may(t.cmd, c.user)
+	}
+	if !c.owns(t.thing) {
+		return topic{}, &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("%s is not one of your things", t.thing)}
+	}
+	return t, nil
+}
+
+// take stores what c said and returns why not. While the log cannot store it
+// tries again until giveUp; nil means once.
+func (b *broker) take(c *conn, name string, payload []byte, giveUp <-chan time.Time) error {
+	t, p := b.address(c, name)
+	if p != nil {
+		b.desk.refuse(t.thing, p, c.id, 1)
+		return p
+	}
+	c.speaks = t.thing
+	err := b.desk.store(t, payload)
+	for err != nil && refusal(err) == nil && giveUp != nil {
+		select {
+		case <-time.After(200 * time.Millisecond):
+			err = b.desk.store(t, payload)
+			continue
+		case <-giveUp:
+		case <-b.desk.ctx.Done():
+		}
+		break
+	}
+	if err == nil {
+		if t.kind == status {
+			c.presence(t.thing, string(payload))
+		}
+		return nil
+	}
+	if p := refusal(err); p != nil {
+		b.desk.refuse(t.thing, p, c.id, 1)
+	} else {
+		b.desk.count(realtime.CodeUnavailable, 1, "what a device said could not be stored", "thing", t.thing, "client", c.id, "err", err)
+	}
+	return err
+}
+
+// How many commands are remembered, and how long, for their results.
+const (
+	maxAsked = 10_000
+	askedFor = 15 * time.Minute
+)
+
+// asked remembers which credentials each command was sent to.
+type asked struct {
+	mu    sync.Mutex
+	user  map[string]string // by command
+	order []ask             // oldest first
+}
+
+type ask struct {
+	cmd string
+	at  time.Time
+}
+
+func newAsked() *asked { return &asked{user: map[string]string{}} }
+
+func (a *asked) remember(cmd, user string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	for len(a.order) > 0 && (len(a.order) >= maxAsked || now.Sub(a.order[0].at) > askedFor) {
+		delete(a.user, a.order[0].cmd)
+		a.order = a.order[1:]
+	}
+	a.user[cmd] = user
+	a.order = append(a.order, ask{cmd, now})
+}
+
+// may says why user may not publish the result of a command. With an open door
+// all users are the same.
+func (a *asked) may(cmd, user string) *realtime.Problem {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	to, ok := a.user[cmd]
+	switch {
+	case !ok:
+		return &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("no command %q was sent from here in the last %v", cmd, askedFor)}
+	case to != user:
+		return &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("command %q was sent to somebody else", cmd)}
+	}
+	return nil
+}

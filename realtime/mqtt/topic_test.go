@@ -1,0 +1,40 @@
+package mqtt
+
+import "testing"
+
+func TestMatches(t *testing.T) {
+	for _, tt := range []struct {
+		filter, topic string
+		want          bool
+	}{
+		{"command/a/#", "command/a/setSpeed/1", true},
+		{"command/a/#", "command/a", true},
+		{"command/a/#", "command/b/setSpeed/1", false},
+		{"command/a/+/+", "command/a/setSpeed/1", true},
+		{"command/a/+", "command/a/setSpeed/1", false},
+		{"command/a/setSpeed/+", "command/a/setSpeed/1", true},
+		{"command/a/stop/+", "command/a/setSpeed/1", false},
+		{"command/+/setSpeed/1", "command/a/setSpeed/1", true},
+		{"command/a/setSpeed/1/#", "command/a/setSpeed/1", true},
+		{"command/a/setSpeed/1/x", "command/a/setSpeed/1", false},
+		{"#", "command/a/setSpeed/1", true},
+	} {
+		if got := matches(tt.filter, tt.topic); got != tt.want {
+			t.Errorf("matches(%q, %q) = %v, want %v", tt.filter, tt.topic, got, tt.want)
+		}
+	}
+}
+
+func FuzzParseTopic(f *testing.F) {
+	f.Add("telemetry/plant/pump/properties/speed")
+	f.Add("event//")
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := parseTopic(s)
+		if err == nil && got.thing == "" && got.cmd == "" {
+			t.Errorf("parseTopic(%q) names nothing: %+v", s, got)
+		}
+		if err != nil && refusal(err) == nil {
+			t.Errorf("parseTopic(%q): %v is not for the device to read", s, err)
+		}
+	})
+}
