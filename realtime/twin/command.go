@@ -1,0 +1,293 @@
+package twin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// Limits of a command.
+const (
+	defaultTimeout = 10 * time.Second
+	maxTimeout     = 60 * time.Second
+	maxInput       = 64 << 10
+	maxKey         = 128
+	maxOpen        = 256 // commands under way at once
+
+	// logWait bounds how long a step of a command may take to be in the log and
+	// shown.
+	logWait = 10 * time.Second
+)
+
+// Invoke asks a device to do something and returns when that has ended.
+//
+//	accepted  the input is valid by the thing's description
+//	sent      the device has confirmed that it took the command
+//	done      the device's result says ok
+//	failed    the device's result says no
+//	rejected  by our own check, or the device is not connected; it did not run
+//	timeout   no result in time: whether it ran is unknown
+//
+// Every step is in the log first and then told as a "cmd" fact. A command that
+// was rejected, and so did not run, comes with the reason as a
+// *realtime.Problem. One that failed or timed out is no error of Invoke.
+//
+// Once accepted, a command goes on without its caller: when ctx ends, Invoke
+// returns how far it came, with ctx's error.
+//
+// A repeated Key of the same user returns the first outcome, after a restart
+// and on another node too, for as long as the command is among the newest
+// 1,000; used for something else it is a conflict. The key of a command that
+// was not accepted stays free.
+func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Invoked, error) {
+	c, problem := t.understand(i)
+	if problem != nil {
+		return c.rejected(problem).outcome()
+	}
+	switch first, problem := t.first(c); {
+	case problem != nil:
+		return c.rejected(problem).outcome()
+	case first != "":
+		return t.follow(ctx, first)
+	}
+	act, problem := t.action(i.Thing, i.Action)
+	if problem != nil {
+		return c.rejected(problem).outcome()
+	}
+	c.ID = newID(c.TS)
+	if problem := act.check(c.Input); problem != nil {
+		c = c.rejected(problem)
+		// The answer is the same whether or not its trace could be kept.
+		_ = t.record(ctx, c)
+		return c.outcome()
+	}
+	if err := t.record(ctx, c); err != nil {
+		return c.unsent(err)
+	}
+	// Another node, or another call, may have been first with this key. The
+	// order in the log has decided.
+	if first, _ := t.first(c); first != c.ID && first != "" {
+		return t.follow(ctx, first)
+	}
+	return t.carry(ctx, c)
+}
+
+// understand makes a command of an invocation whose form is right.
+func (t *Twins) understand(i realtime.Invocation) (command, *realtime.Problem) {
+	now := stamp(t.cfg.Now().UnixMilli())
+	timeout := i.Timeout
+	if timeout == 0 {
+		timeout = defaultTimeout
+	}
+	c := command{
+		Invoked:  realtime.Invoked{Thing: i.Thing, Action: i.Action, Status: realtime.Accepted, User: i.User, Via: i.Via, TS: now},
+		Key:      i.Key,
+		Deadline: now.Add(timeout).UnixMilli(),
+	}
+	if problem := limits(i); problem != nil {
+		return c, problem
+	}
+	t.mu.RLock()
+	open := t.commands.open()
+	t.mu.RUnlock()
+	switch {
+	case t.cfg.Log == nil || t.cfg.Devices == nil:
+		return c, &realtime.Problem{Code: realtime.CodeUnavailable, Message: "no device can be reached from here"}
+	case t.life.Err() != nil:
+		return c, stopping()
+	case open >= maxOpen:
+		return c, &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("%d commands are under way already", open)}
+	}
+	var problem *realtime.Problem
+	c.Input, problem = canonical(i.Input)
+	return c, problem
+}
+
+// limits checks what can be checked without knowing the thing.
+func limits(i realtime.Invocation) *realtime.Problem {
+	var p *realtime.Problem
+	if errors.As(realtime.CheckThing(i.Thing), &p) || errors.As(realtime.CheckName(i.Action), &p) {
+		return p
+	}
+	if i.Timeout < 0 || i.Timeout > maxTimeout {
+		lo, hi := 0.0, maxTimeout.Seconds()
+		return &realtime.Problem{Code: realtime.CodeOutOfRange, At: "/timeout", Minimum: &lo, Maximum: &hi,
+			Message: fmt.Sprintf("timeout %v is not between 0 and %v seconds", i.Timeout.Seconds(), hi)}
+	}
+	if len(i.Key) > maxKey {
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/key", Message: fmt.Sprintf("key has more than %d bytes", maxKey)}
+	}
+	if len(i.Input) > maxInput {
+		return &realtime.Problem{Code: realtime.CodeTooLarge, At: "/input", Message: fmt.Sprintf("the input has more than %d bytes", maxInput)}
+	}
+	return nil
+}
+
+// first finds the command that holds c's key, or "". It is a conflict when that
+// is another wish.
+func (t *Twins) first(c command) (string, *realtime.Problem) {
+	if c.Key == "" {
+		return "", nil
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	f := t.commands.holder(c)
+	if f == nil {
+		return "", nil
+	}
+	if f.Thing != c.Thing || f.Action != c.Action || !bytes.Equal(f.Input, c.Input) {
+		return "", &realtime.Problem{Code: realtime.CodeConflict, At: "/key", Message: "this key was used for another command: " + f.ID}
+	}
+	return f.ID, nil
+}
+
+// carry sends an accepted command and waits for what comes of it.
+func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) {
+	waiting, cancel := context.WithTimeout(ctx, c.left(t.cfg.Now()))
+	defer cancel()
+	err := t.send(ctx, c)
+	c.TS = stamp(t.cfg.Now().UnixMilli())
+	var refused *realtime.Problem
+	switch {
+	case err == nil:
+		c.Status = realtime.Sent
+		// The result counts without this step too, so failing to store it only
+		// takes a line out of the story.
+		_ = t.record(context.WithoutCancel(ctx), c)
+	case errors.As(err, &refused):
+		c = c.rejected(refused)
+		if t.record(context.WithoutCancel(ctx), c) != nil {
+			return c.outcome() // true all the same; Run ends it in the log
+		}
+	}
+	err = t.await(waiting, func() bool { return t.commands.ended(c.ID) })
+	if err != nil && ctx.Err() == nil && t.life.Err() == nil {
+		late := c.timedOut(t.cfg.Now())
+		if err := t.record(context.WithoutCancel(ctx), late); err != nil {
+			return late.Invoked, unavailable(err)
+		}
+	}
+	return t.outcome(ctx, c)
+}
+
+// send hands the command to the device. It does not end with its caller: a
+// command cut off on its way is one that nobody knows about.
+func (t *Twins) send(ctx context.Context, c command) error {
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.left(t.cfg.Now()))
+	defer cancel()
+	defer context.AfterFunc(t.life, cancel)()
+	in := c.Input
+	if in == nil {
+		in = json.RawMessage("null")
+	}
+	return t.cfg.Devices.Send(sending, c.Thing, c.Action, c.ID, in)
+}
+
+// follow waits for the end of a command that somebody else carries.
+func (t *Twins) follow(ctx context.Context, id string) (realtime.Invoked, error) {
+	// How it went, or how far, is what the outcome says, whatever ended the wait.
+	_ = t.await(ctx, func() bool { return t.commands.ended(id) })
+	return t.outcome(ctx, command{Invoked: realtime.Invoked{ID: id}})
+}
+
+// outcome is how far the command came; c is the last that its carrier knew.
+func (t *Twins) outcome(ctx context.Context, c command) (realtime.Invoked, error) {
+	t.mu.RLock()
+	if f := t.commands.byID[c.ID]; f != nil {
+		c = *f
+	}
+	t.mu.RUnlock()
+	if c.Ended() {
+		return c.outcome()
+	}
+	if err := ctx.Err(); err != nil {
+		return c.Invoked, err
+	}
+	return c.Invoked, stopping()
+}
+
+// record stores the command as it is now and returns when that was shown.
+func (t *Twins) record(ctx context.Context, cs ...command) error {
+	rs := make([]realtime.Record, len(cs))
+	for i, c := range cs {
+		data, err := json.Marshal(c)
+		if err != nil {
+			return fmt.Errorf("command %s: %w", c.ID, err)
+		}
+		rs[i] = realtime.Record{Kind: realtime.Command, Thing: c.Thing, TS: c.TS, At: c.TS, Cmd: c.ID, Data: data}
+	}
+	putting, cancel := context.WithTimeout(ctx, logWait)
+	defer cancel()
+	seq, err := t.cfg.Log.Put(putting, rs...)
+	if err != nil {
+		return fmt.Errorf("storing a command: %w", err)
+	}
+	// What is stored will be shown, so its caller cannot leave any more.
+	showing, cancel := context.WithTimeout(context.WithoutCancel(ctx), logWait)
+	defer cancel()
+	return t.await(showing, func() bool { return t.seq >= seq })
+}
+
+// await returns when done is true, which it asks under mu whenever a command
+// may have moved; or with an error when ctx or Run ends.
+func (t *Twins) await(ctx context.Context, done func() bool) error {
+	for {
+		t.mu.RLock()
+		ok, moved := done(), t.commands.moved
+		t.mu.RUnlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.life.Done():
+			return stopping()
+		}
+	}
+}
+
+// expireGrace is what Run leaves to the one who carries a command, so that only
+// commands without one are ended here.
+const expireGrace = 2 * time.Second
+
+// expire ends commands that nobody carries: after a restart, or when their
+// caller has left. That another node does the same, or that the result is still
+// to be read from the log, does no harm: what is first in the log counts.
+func (t *Twins) expire(ctx context.Context) {
+	if t.cfg.Log == nil {
+		return
+	}
+	now := t.cfg.Now()
+	var late []command
+	t.mu.RLock()
+	for _, c := range t.commands.byID {
+		if !c.Ended() && now.UnixMilli() >= c.Deadline+expireGrace.Milliseconds() {
+			late = append(late, c.timedOut(now))
+		}
+	}
+	t.mu.RUnlock()
+	if len(late) > 0 {
+		// The log cannot store now: the next turn tries again.
+		_ = t.record(ctx, late...)
+	}
+}
+
+func stopping() *realtime.Problem {
+	return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the server is stopping"}
+}
+
+// unavailable is the problem behind a failure to store.
+func unavailable(err error) error {
+	var p *realtime.Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the log cannot store the command now"}
+}

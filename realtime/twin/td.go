@@ -1,0 +1,316 @@
+package twin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"echotwin/realtime"
+)
+
+// maxDescription bounds a Thing Description.
+const maxDescription = 256 << 10
+
+// idPrefix makes the path of a thing the URN that a Thing Description wants.
+const idPrefix = "urn:echotwin:"
+
+// URN is the TD id of the thing with this path.
+func URN(path string) string { return idPrefix + path }
+
+// Path is the path of the thing with this TD id, which may be a path itself.
+func Path(id string) (string, error) {
+	path := strings.TrimPrefix(id, idPrefix)
+	return path, realtime.CheckThing(path)
+}
+
+// A description is what a Thing Description says, ready for use. It does not
+// change.
+type description struct {
+	id      string
+	title   string
+	doc     map[string]any // as it came, but for the id
+	props   map[string]*spec
+	actions map[string]*action
+}
+
+// An action is what a description allows to ask a thing for.
+type action struct {
+	name  string
+	input *schema // nil: it takes none
+}
+
+// Describe adds the thing that a Thing Description describes, or replaces its
+// description. Values that came before it was described are kept and judged by
+// it. The error is a *realtime.Problem whose At is a JSON pointer into td.
+func (t *Twins) Describe(td []byte) error {
+	d, problem := parse(td)
+	if problem != nil {
+		return problem
+	}
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.mu.Lock()
+	th := t.thing(d.id)
+	if th == nil {
+		t.mu.Unlock()
+		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d things already", t.cfg.MaxThings)}
+	}
+	before := th.marks()
+	t.describe(th, d)
+	after := th.marks()
+	u := realtime.Update{Seq: t.seq}
+	if !slices.Equal(before.Stale, after.Stale) || !equal(before.Quality, after.Quality) {
+		u.Changes = []realtime.Change{{Thing: th.id, TS: stamp(th.newest), Marks: after}}
+	}
+	t.mu.Unlock()
+	if len(u.Changes) > 0 {
+		t.tell(u)
+	}
+	return nil
+}
+
+func equal(a, b map[string]string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for k, v := range a {
+		if b[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+// describe puts d on th.
+func (t *Twins) describe(th *thing, d *description) {
+	th.td = d
+	th.served.Store(nil)
+	now := t.cfg.Now().UnixMilli()
+	for name, s := range d.props {
+		if th.props[name] == nil {
+			th.props[name] = &property{name: name}
+		}
+		th.props[name].spec = s
+	}
+	for name, p := range th.props {
+		if d.props[name] == nil {
+			p.undescribe()
+			if p.value == nil {
+				delete(th.props, name)
+				continue
+			}
+		}
+		p.judge()
+		due := p.deadline()
+		p.stale = due > 0 && due <= now
+		if due > 0 && !p.stale {
+			t.due.watch(th, due)
+		}
+	}
+}
+
+// undescribe makes p a property of which only its values are known.
+func (p *property) undescribe() {
+	if p.spec != nil {
+		p.spec, p.bad = nil, false
+	}
+	if p.value != nil && p.kind == kindAny {
+		p.kind = kindOf(p.value)
+	}
+}
+
+// parse reads and checks a Thing Description.
+func parse(td []byte) (*description, *realtime.Problem) {
+	if len(td) > maxDescription {
+		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a Thing Description has at most %d bytes", maxDescription)}
+	}
+	v, err := decode(td)
+	if err != nil {
+		return nil, &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
+	}
+	all, err := descriptions()
+	if err != nil {
+		return nil, &realtime.Problem{Code: realtime.CodeUnavailable, Message: err.Error()}
+	}
+	if problem := all.check(v, ""); problem != nil {
+		return nil, problem
+	}
+	doc := v.(map[string]any) // the schema says so
+	id, err := Path(doc["id"].(string))
+	if err != nil {
+		return nil, at("/id", err)
+	}
+	doc["id"] = URN(id)
+	d := &description{id: id, title: doc["title"].(string), doc: doc, props: map[string]*spec{}, actions: map[string]*action{}}
+	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readActions, d.checkEvents, checkSecurity} {
+		if problem := read(doc); problem != nil {
+			return nil, problem
+		}
+	}
+	return d, nil
+}
+
+// at is err as a problem at this place.
+func at(place string, err error) *realtime.Problem {
+	p := &realtime.Problem{Code: realtime.CodeInvalid, Message: err.Error()}
+	var q *realtime.Problem
+	if errors.As(err, &q) {
+		*p = *q
+		p.Code = realtime.CodeInvalid // the document is JSON, whatever is wrong inside
+	}
+	if p.At == "" {
+		p.At = place
+	}
+	return p
+}
+
+// members goes through the affordances of one sort in the order of their names,
+// so that of several problems always the same one is told.
+func members(doc map[string]any, sort string, each func(name, place string, m map[string]any) *realtime.Problem) *realtime.Problem {
+	all, _ := doc[sort].(map[string]any)
+	order := make([]string, 0, len(all))
+	for name := range all {
+		order = append(order, name)
+	}
+	slices.Sort(order)
+	for _, name := range order {
+		place := "/" + sort + "/" + escape(name)
+		if err := realtime.CheckName(name); err != nil {
+			return at(place, err)
+		}
+		if problem := each(name, place, all[name].(map[string]any)); problem != nil {
+			return problem
+		}
+	}
+	return nil
+}
+
+func (d *description) readProperties(doc map[string]any) *realtime.Problem {
+	return members(doc, "properties", func(name, place string, m map[string]any) *realtime.Problem {
+		if m["writeOnly"] == true {
+			return at(place+"/writeOnly", errors.New("a property that can only be written has nothing to show; describe it as an action"))
+		}
+		if err := ordered(m, place); err != nil {
+			return at(place, err)
+		}
+		if band, ok := m["echotwin:band"].([]any); ok && float(band[0], 0) > float(band[1], 0) {
+			return at(place+"/echotwin:band", errors.New("the lower end of the band is above the upper one"))
+		}
+		d.props[name] = newSpec(m)
+		return nil
+	})
+}
+
+func newSpec(m map[string]any) *spec {
+	text := func(name string) string { s, _ := m[name].(string); return s }
+	s := &spec{
+		title:  text("title"),
+		unit:   text("unit"),
+		kind:   kindNamed(text("type")),
+		min:    float(m["minimum"], math.Inf(-1)),
+		max:    float(m["maximum"], math.Inf(1)),
+		period: int64(math.Ceil(1000 * float(m["echotwin:period"], 0))),
+	}
+	if f := float(m["exclusiveMinimum"], math.Inf(-1)); f >= s.min && !math.IsInf(f, -1) {
+		s.min, s.minExcluded = f, true
+	}
+	if f := float(m["exclusiveMaximum"], math.Inf(1)); f <= s.max && !math.IsInf(f, 1) {
+		s.max, s.maxExcluded = f, true
+	}
+	return s
+}
+
+func (d *description) readActions(doc map[string]any) *realtime.Problem {
+	return members(doc, "actions", func(name, place string, m map[string]any) *realtime.Problem {
+		a := &action{name: name}
+		if in, ok := m["input"].(map[string]any); ok {
+			sub, err := toSchema(in, place+"/input", false)
+			if err == nil {
+				a.input, err = compile(sub)
+			}
+			if err != nil {
+				return at(place+"/input", err)
+			}
+		}
+		if f, ok := m["echotwin:feedback"].(string); ok && d.props[f] == nil {
+			return at(place+"/echotwin:feedback", fmt.Errorf("there is no property %q", clip(f)))
+		}
+		d.actions[name] = a
+		return nil
+	})
+}
+
+func (d *description) checkEvents(doc map[string]any) *realtime.Problem {
+	return members(doc, "events", func(string, string, map[string]any) *realtime.Problem { return nil })
+}
+
+// checkSecurity says when the description uses a scheme that it does not define.
+// Both are those of the device itself; what we serve has our own.
+func checkSecurity(doc map[string]any) *realtime.Problem {
+	defined, ok := doc["securityDefinitions"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	for _, name := range words(doc["security"]) {
+		if defined[name] == nil {
+			return at("/security", fmt.Errorf("%q is not among the securityDefinitions", clip(name)))
+		}
+	}
+	return nil
+}
+
+// words are the elements of a member that is a word or a list of words.
+func words(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case []any:
+		out := make([]string, 0, len(v))
+		for _, e := range v {
+			if s, ok := e.(string); ok {
+				out = append(out, s)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// action finds what may be asked of a thing.
+func (t *Twins) action(id, name string) (*action, *realtime.Problem) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	th := t.things[id]
+	switch {
+	case th == nil:
+		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
+	case th.td == nil:
+		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: id + " is not described, so nothing is known that it could be asked to do"}
+	case th.td.actions[name] != nil:
+		return th.td.actions[name], nil
+	case len(th.td.actions) == 0:
+		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: id + " has no actions"}
+	}
+	known, _ := th.td.doc["actions"].(map[string]any)
+	return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("%s has no action %s, only %s", id, name, strings.Join(names(known), ", "))}
+}
+
+// check says what is wrong with a canonical input, or nil.
+func (a *action) check(in json.RawMessage) *realtime.Problem {
+	switch {
+	case a.input == nil && (in == nil || string(in) == "{}"):
+		return nil
+	case a.input == nil:
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/input", Message: a.name + " takes no input"}
+	case in == nil:
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/input", Message: "the input is missing"}
+	}
+	v, err := decode(in)
+	if err != nil {
+		return at("/input", err)
+	}
+	return a.input.check(v, "/input")
+}

@@ -1,0 +1,158 @@
+// Package twin keeps the digital twins: what each thing is (its Thing
+// Description), what it last said, how far that can be trusted, and what it was
+// told to do.
+//
+// # State comes from the log
+//
+// Apply is the only way in for readings and for steps of commands. It is fed
+// with the bundles of the log, in order, on every node alike, so two nodes that
+// applied the same bundles hold the same state and tell the same facts. A
+// bundle at or below the last applied one is ignored. A reading that was
+// measured before the value it would replace does not replace it. Nothing that
+// a device or the log says makes the package panic or grow without bound.
+//
+// # Who is told
+//
+// The function given to OnChange gets exactly one Update for each applied
+// bundle, and one whenever a description or the passing of time changed
+// something, in the order in which it happened. What it gets is its own:
+// nothing in an Update is written again.
+//
+// # Commands
+//
+// A command moves on evidence only, and every step is in the log before it is
+// shown. Which of two racing steps counts (a result and a time-out, the same
+// idempotency key on two nodes) is decided by their order in the log, so all
+// nodes decide alike. See Invoke.
+//
+// Apply has one caller; every other method may be called by many.
+package twin
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// A Recorder stores records in the log and returns when they are on disk.
+type Recorder interface {
+	Put(ctx context.Context, r ...realtime.Record) (uint64, error)
+}
+
+// A Sender carries a command to its device. Nil means that the device has
+// confirmed that it took it; a *realtime.Problem that it certainly did not get
+// it; any other error that nobody knows.
+type Sender interface {
+	Send(ctx context.Context, thing, action, cmd string, input []byte) error
+}
+
+// Config is what Twins need from outside.
+type Config struct {
+	Now     func() time.Time // nil means time.Now
+	Log     Recorder         // for the steps of commands; nil refuses every command
+	Devices Sender           // nil refuses every command
+
+	// MaxThings bounds how many things there are, described or not. What more
+	// things say is only counted. Zero means 20,000.
+	MaxThings int
+}
+
+// maxProperties bounds the properties of one thing. A description may name so
+// many, and so many more may come undescribed.
+const maxProperties = 256
+
+// Twins is all things of this system.
+type Twins struct {
+	cfg  Config
+	life context.Context // ends with Run
+	end  context.CancelFunc
+
+	// turn is held through one change and its telling, so that updates leave in
+	// the order of the changes. It is taken before mu.
+	turn sync.Mutex
+	tell func(realtime.Update)
+
+	mu     sync.RWMutex // guards everything below and what it leads to
+	seq    uint64       // newest applied bundle
+	things map[string]*thing
+	due    dueHeap // things with a value that can grow stale
+	round  uint64  // counts bundles; says which scratch fields are of this one
+
+	commands commands
+	stats    Stats
+}
+
+// Stats counts what Twins hold and what they did not take into the state.
+type Stats struct {
+	Things       int    // all of them
+	Undescribed  int    // those without a description
+	Seq          uint64 // newest applied bundle
+	Late         uint64 // values measured before the one they would have replaced
+	Bad          uint64 // values of the wrong type
+	Refused      uint64 // values beyond MaxThings or the properties of a thing
+	Unreadable   uint64 // records that make no sense
+	OpenCommands int    // commands that still can move
+}
+
+// New returns Twins without any thing.
+func New(cfg Config) *Twins {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.MaxThings <= 0 {
+		cfg.MaxThings = 20_000
+	}
+	life, end := context.WithCancel(context.Background())
+	return &Twins{
+		cfg:      cfg,
+		life:     life,
+		end:      end,
+		tell:     func(realtime.Update) {},
+		things:   map[string]*thing{},
+		commands: newCommands(),
+	}
+}
+
+// OnChange names the one who is told of every change, and tells it at once all
+// that is known already. f must not block; it may read from t.
+func (t *Twins) OnChange(f func(realtime.Update)) {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.tell = f
+	t.tellAll()
+}
+
+// tellAll tells everything there is. The caller holds turn.
+func (t *Twins) tellAll() {
+	t.mu.RLock()
+	u := t.everything()
+	t.mu.RUnlock()
+	if len(u.Changes) > 0 {
+		t.tell(u)
+	}
+}
+
+// Seq is the newest applied bundle.
+func (t *Twins) Seq() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.seq
+}
+
+// Stats says what is held and what was not taken.
+func (t *Twins) Stats() Stats {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	s := t.stats
+	s.Seq = t.seq
+	s.Things = len(t.things)
+	for _, th := range t.things {
+		if th.td == nil {
+			s.Undescribed++
+		}
+	}
+	s.OpenCommands = t.commands.open()
+	return s
+}
