@@ -56,8 +56,8 @@ const (
 	CodeUnknownHost  Code = "upstream_unknown_host"  // DNS
 	CodeTLS          Code = "upstream_tls"           // certificate or handshake
 	CodeUnreachable  Code = "upstream_unreachable"   // any other way of not getting through
-	CodeTimeout      Code = "upstream_timeout"       // no answer at all
-	CodeStalled      Code = "upstream_stalled"       // began, then not a byte more
+	CodeTimeout      Code = "upstream_timeout"       // no token in time, nor anything else
+	CodeStalled      Code = "upstream_stalled"       // some tokens, then not a byte more
 	CodeSilent       Code = "upstream_silent"        // keep-alives, but no token
 	CodeCut          Code = "upstream_cut"           // ended before it said that it was done
 	CodeReset        Code = "upstream_reset"         // connection torn down

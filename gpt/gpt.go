@@ -57,9 +57,9 @@ type Config struct {
 	// With neither a base URL nor a key there is none.
 	Fallback Upstream
 
-	// Things names what the user may see, for the prompt. Nil names nothing;
-	// the model then has to look with its tools.
-	Things func(user string) []Thing
+	// Things names what there is, for the prompt; who asks is told only of what
+	// they may see. Nil names nothing; the model then has to look with its tools.
+	Things func() []Thing
 
 	// Site says in a sentence what this plant is, for the prompt.
 	Site string
@@ -88,6 +88,16 @@ func (u Upstream) usable() bool {
 	at, err := url.Parse(u.BaseURL)
 	return err == nil && at.Host != "" && at.Hostname() != "api.openai.com"
 }
+
+// An Asker is who a question comes from. See says which things they may see,
+// since a token may be limited to some; nil means all.
+type Asker struct {
+	User string
+	See  func(thing string) bool
+}
+
+// Sees reports whether the asker may see a thing.
+func (a Asker) Sees(thing string) bool { return a.See == nil || a.See(thing) }
 
 // A Thing is named in the prompt so that the model knows what it may ask for.
 type Thing struct{ ID, Title string }

@@ -28,7 +28,7 @@ const withoutTools = "\n- You have no tools in this session, so you cannot see a
 
 // prompt is the conversation as the upstream gets it.
 func (j *job) prompt(ask Ask) []openai.ChatCompletionMessageParamUnion {
-	out := []openai.ChatCompletionMessageParamUnion{openai.SystemMessage(j.system(ask.User))}
+	out := []openai.ChatCompletionMessageParamUnion{openai.SystemMessage(j.system())}
 	for _, m := range ask.Messages {
 		switch m.Role {
 		case "user":
@@ -48,7 +48,7 @@ func (j *job) prompt(ask Ask) []openai.ChatCompletionMessageParamUnion {
 	return append(out, openai.UserMessage(ask.Question))
 }
 
-func (j *job) system(user string) string {
+func (j *job) system() string {
 	var b strings.Builder
 	b.WriteString(rules)
 	if len(j.toolParams) == 0 || j.upstreams[j.up].noTools.Load() {
@@ -59,10 +59,13 @@ func (j *job) system(user string) string {
 	}
 	if j.cfg.Things != nil {
 		b.WriteString("\n\nThings, as JSON data {id: title}:\n")
-		things := j.cfg.Things(user)
-		for i, t := range things {
-			if i == maxPromptThings {
-				b.WriteString("(more; look with read_state)\n")
+		n := 0
+		for _, t := range j.cfg.Things() {
+			if !j.asker.Sees(t.ID) {
+				continue
+			}
+			if n++; n > maxPromptThings {
+				b.WriteString("(more; look with your tools)\n")
 				break
 			}
 			b.Write(quoted(t.ID))

@@ -7,14 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
 
 // States is what read_state needs of the twins.
 type States interface {
-	// ReadState returns the things that match q and that user may see, sorted by
-	// id, at most q.Limit. No match is no error.
+	// ReadState returns the things that match q, sorted by id, at most q.Limit.
+	// No match is no error.
 	ReadState(ctx context.Context, user string, q StateQuery) ([]ThingState, error)
 }
 
@@ -23,6 +24,7 @@ type StateQuery struct {
 	Path       string
 	Properties []string // all when empty
 	Limit      int
+	See        func(thing string) bool // nil means all; things it refuses do not count to Limit
 }
 
 // A ThingState is a thing and its latest values.
@@ -93,7 +95,7 @@ type valueOut struct {
 	Quality string          `json:"quality"`
 }
 
-func (t readState) Call(ctx context.Context, user string, args json.RawMessage) (Result, error) {
+func (t readState) Call(ctx context.Context, who Asker, args json.RawMessage) (Result, error) {
 	var in struct {
 		Path       string   `json:"path"`
 		Properties []string `json:"properties"`
@@ -104,27 +106,34 @@ func (t readState) Call(ctx context.Context, user string, args json.RawMessage) 
 	if len(in.Path) > 512 || len(in.Properties) > 64 {
 		return Result{}, errors.New("path has more than 512 characters or properties more than 64 names")
 	}
-	q := StateQuery{Path: or(strings.Trim(in.Path, "/ "), "**"), Properties: in.Properties, Limit: maxThings + 1}
-	found, err := t.states.ReadState(ctx, user, q)
+	q := StateQuery{Path: or(strings.Trim(in.Path, "/ "), "**"), Properties: in.Properties, Limit: maxThings + 1, See: who.See}
+	found, err := t.read(ctx, who, q)
 	if err != nil {
 		return Result{}, err
 	}
 	if countValues(found) == 0 {
-		return t.nothing(ctx, user, q, found)
+		return t.nothing(ctx, who, q, found)
 	}
 	return stateResult(found), nil
 }
 
+// read leaves out what the asker may not see once more, so that a States that
+// forgets to is not a leak.
+func (t readState) read(ctx context.Context, who Asker, q StateQuery) ([]ThingState, error) {
+	found, err := t.states.ReadState(ctx, who.User, q)
+	return slices.DeleteFunc(slices.Clone(found), func(th ThingState) bool { return !who.Sees(th.Thing) }), err
+}
+
 // nothing helps the model to the right name instead of leaving it to guess: it
 // names the properties of the things that matched or, without any, some things.
-func (t readState) nothing(ctx context.Context, user string, q StateQuery, found []ThingState) (Result, error) {
+func (t readState) nothing(ctx context.Context, who Asker, q StateQuery, found []ThingState) (Result, error) {
 	out := stateOut{Things: []thingOut{}, Note: "nothing matches this path"}
 	at := "**"
 	if len(found) > 0 {
 		out.Note = "the thing is there, but has no value of this name"
 		at = q.Path
 	}
-	all, err := t.states.ReadState(ctx, user, StateQuery{Path: at, Limit: knownThings})
+	all, err := t.read(ctx, who, StateQuery{Path: at, Limit: knownThings, See: who.See})
 	if err != nil {
 		return Result{}, err
 	}
@@ -158,9 +167,12 @@ func stateResult(found []ThingState) Result {
 		if i == maxThings || left < len(t.Properties) && i > 0 {
 			break
 		}
+		var vs []Value
 		o := thingOut{Thing: t.Thing, Title: oneLine(t.Title, maxTitle), Online: t.Online, Properties: map[string]valueOut{}}
 		for _, p := range t.Properties[:min(left, len(t.Properties))] {
-			o.Properties[p.Name] = valueOut{Value: boundedValue(p.Value), Unit: oneLine(p.Unit, 20), AgeS: math.Round(p.Age.Seconds()*10) / 10, Quality: p.Quality}
+			v := valueOut{Value: boundedValue(p.Value), Unit: oneLine(p.Unit, 20), AgeS: math.Round(p.Age.Seconds()*10) / 10, Quality: p.Quality}
+			o.Properties[p.Name] = v
+			vs = append(vs, Value{t.Thing, p.Name, v.Value, v.Unit, v.AgeS, v.Quality})
 		}
 		b, _ := json.Marshal(o)
 		if size += len(b) + 1; size > maxResult-512 {
@@ -168,6 +180,7 @@ func stateResult(found []ThingState) Result {
 		}
 		left -= len(o.Properties)
 		out.Things = append(out.Things, o)
+		res.Values = append(res.Values, vs...)
 		res.Citations = append(res.Citations, citeState(t))
 	}
 	n := len(out.Things)

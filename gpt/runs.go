@@ -80,7 +80,7 @@ func New(cfg Config) *Runs {
 
 // An Ask is what a user wants to know.
 type Ask struct {
-	User     string
+	Asker
 	Question string
 
 	// Conversation continues an earlier one of this user; one that is not known
@@ -175,6 +175,7 @@ func (r *Runs) admit(ask *Ask) (*Run, context.Context, *Failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget()
+	r.today()
 	all := 0
 	for _, n := range r.running {
 		all += n
@@ -253,10 +254,7 @@ func (r *Runs) over(run *Run, spent usage) {
 	if r.running[run.user]--; r.running[run.user] <= 0 {
 		delete(r.running, run.user)
 	}
-	if day := r.cfg.Now().UTC().Format(time.DateOnly); day != r.day {
-		r.day = day
-		clear(r.tokens)
-	}
+	r.today()
 	r.tokens[run.user] += spent.in + spent.out
 	run.mu.Lock()
 	k := kept{run.id, run.bytes + run.text.Len(), time.Now()}
@@ -264,6 +262,14 @@ func (r *Runs) over(run *Run, spent usage) {
 	r.finished = append(r.finished, k)
 	r.keptBytes += k.bytes
 	r.forget()
+}
+
+// today begins the count of tokens anew at midnight. With mu held.
+func (r *Runs) today() {
+	if day := r.cfg.Now().UTC().Format(time.DateOnly); day != r.day {
+		r.day = day
+		clear(r.tokens)
+	}
 }
 
 // forget drops finished runs that are too old or too many. With mu held.

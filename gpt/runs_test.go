@@ -44,7 +44,7 @@ func upstreamFor(t *testing.T, script ...upstreamtest.Answer) *upstreamtest.Serv
 // ask runs a question to its end.
 func ask(t *testing.T, r *Runs, question string) (*Run, Outcome) {
 	t.Helper()
-	run, err := r.Start(Ask{User: "ana", Question: question})
+	run, err := r.Start(Ask{Asker: Asker{User: "ana"}, Question: question})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestEveryFaultEndsInItsOwnCode(t *testing.T) {
 	want := map[string]Code{
 		"401": CodeKeyRefused, "403 as text": CodeKeyRefused, "404 model": CodeUnknownModel, "400": CodeRejected,
 		"429": CodeRateLimited, "429 quota": CodeQuota, "500 empty": CodeServerError, "503 HTML": CodeServerError,
-		"stall before headers": CodeTimeout, "stall after headers": CodeStalled, "stall after role": CodeSilent,
+		"stall before headers": CodeTimeout, "stall after headers": CodeTimeout, "stall after role": CodeSilent,
 		"stall between tokens": CodeStalled, "keep-alives before tokens": CodeSilent, "keep-alives between tokens": CodeSilent,
 		"empty deltas for ever": CodeSilent, "clean cut": CodeCut, "clean cut before tokens": CodeCut, "empty body": CodeCut,
 		"cut within chunked coding": CodeCut, "reset": CodeReset, "reset before headers": CodeReset,

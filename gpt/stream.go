@@ -216,7 +216,7 @@ type watch struct {
 	timer  *time.Timer
 	idle   time.Duration
 	cancel context.CancelCauseFunc
-	open   atomic.Bool // headers came
+	spoke  atomic.Bool // a token came
 	heard  atomic.Bool // bytes came since the last token
 	over   atomic.Bool // the upstream said that it is done
 }
@@ -231,12 +231,12 @@ func (w *watch) ring() {
 	switch {
 	case w.over.Load():
 		w.cancel(errOver)
-	case !w.open.Load():
-		w.cancel(fail(CodeTimeout, nil))
 	case w.heard.Load():
 		w.cancel(fail(CodeSilent, nil))
-	default:
+	case w.spoke.Load():
 		w.cancel(fail(CodeStalled, nil))
+	default:
+		w.cancel(fail(CodeTimeout, nil))
 	}
 }
 
@@ -248,6 +248,7 @@ const afterFinish = 2 * time.Second
 
 func (w *watch) token() {
 	w.heard.Store(false)
+	w.spoke.Store(true)
 	w.timer.Reset(w.idle)
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // A Tool is something the model may look at. It must only read, may be called
-// by many runs at once, and sees only what user may see.
+// by many runs at once, and shows only what who may see.
 type Tool interface {
 	Name() string
 	Description() string    // for the model
@@ -20,14 +20,25 @@ type Tool interface {
 
 	// Call gets arguments that are a JSON object, and nothing else about them is
 	// certain. The text of an error is told to the model, which may try again.
-	Call(ctx context.Context, user string, args json.RawMessage) (Result, error)
+	Call(ctx context.Context, who Asker, args json.RawMessage) (Result, error)
 }
 
 // A Result is what a tool found.
 type Result struct {
 	Data      any    // JSON for the model; text of devices only inside its strings
 	Summary   string // a line for people, of ours
+	Values    []Value
 	Citations []Citation
+}
+
+// A Value is one that a tool read, as it is shown beside the answer.
+type Value struct {
+	Thing    string          `json:"thing"`
+	Property string          `json:"property"`
+	Value    json.RawMessage `json:"value"`
+	Unit     string          `json:"unit,omitempty"`
+	Age      float64         `json:"age"` // seconds
+	Quality  string          `json:"quality"`
 }
 
 // A Citation is one source of an answer.
@@ -43,6 +54,7 @@ const (
 	toolTimeout  = 10 * time.Second
 	maxResult    = 32 << 10 // bytes of one result that go to the model
 	maxCitations = 24       // of one run
+	maxValues    = 50       // of one call, to be shown
 )
 
 type toolEvent struct {
@@ -53,6 +65,7 @@ type toolEvent struct {
 	State   string          `json:"state"` // running, ok or error
 	Ms      int64           `json:"ms,omitempty"`
 	Summary string          `json:"summary,omitempty"`
+	Values  []Value         `json:"values,omitempty"`
 }
 
 type citationEvent struct {
@@ -116,7 +129,7 @@ func (j *job) callTool(ctx context.Context, c call) string {
 		data, _ = json.Marshal(map[string]string{"error": clip(err.Error(), 1000)})
 		return string(data)
 	}
-	ev.State, ev.Summary = "ok", clip(res.Summary, 200)
+	ev.State, ev.Summary, ev.Values = "ok", clip(res.Summary, 200), res.Values[:min(len(res.Values), maxValues)]
 	j.run.emit("tool", ev)
 	j.cite(res.Citations)
 	return string(data)
@@ -135,7 +148,7 @@ func (j *job) find(ctx context.Context, c call) (Result, error) {
 	if !json.Valid(args) || args[0] != '{' {
 		return Result{}, errors.New("the arguments are not a JSON object")
 	}
-	return t.Call(ctx, j.run.user, args)
+	return t.Call(ctx, j.asker, args)
 }
 
 // cite shows sources, each once, numbered through the run.

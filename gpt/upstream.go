@@ -111,7 +111,6 @@ func (u *upstream) try(ctx context.Context, q request, noTools, noUsage bool) (*
 		}
 		return nil, network(ctx, err)
 	}
-	w.open.Store(true)
 	s, err := newStream(ctx, answer, w, u.limits)
 	if err != nil {
 		_ = answer.Body.Close()

@@ -16,6 +16,7 @@ type job struct {
 	*Runs
 	run      *Run
 	messages []openai.ChatCompletionMessageParamUnion
+	asker    Asker
 	options  Options
 	up       int // which upstream
 	calls    int // tool calls so far
@@ -27,7 +28,7 @@ type job struct {
 // work takes a run from its question to its end.
 func (r *Runs) work(ctx context.Context, run *Run, ask Ask) {
 	defer run.cancel(nil)
-	j := &job{Runs: r, run: run, options: ask.Options, quotes: map[string]bool{}, spent: usage{known: true}}
+	j := &job{Runs: r, run: run, asker: ask.Asker, options: ask.Options, quotes: map[string]bool{}, spent: usage{known: true}}
 	finish, err := j.answer(ctx, ask)
 	if cause := context.Cause(ctx); cause != nil && err != nil {
 		err = cause
