@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	smallBody     = 16 << 10 // a form's worth of JSON
-	telemetryBody = 1 << 20
+	smallBody   = 16 << 10 // a form's worth of JSON
+	commandBody = 64 << 10
 
 	// bodyTime is how long a client may take to send a body.
 	bodyTime = 20 * time.Second

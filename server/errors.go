@@ -118,6 +118,14 @@ func (s *Server) fail(c echo.Context, err error) {
 	if c.Response().Committed {
 		return // the client sees a cut answer
 	}
+	f.headers(c)
+	if err := c.JSON(f.status, f); err != nil {
+		s.log.Debug("an error was not delivered", "err", err)
+	}
+}
+
+// headers sets what goes with the failure's status.
+func (f failure) headers(c echo.Context) {
 	h := c.Response().Header()
 	h.Set(echo.HeaderCacheControl, "no-store")
 	if f.retryAfter > 0 {
@@ -125,9 +133,6 @@ func (s *Server) fail(c echo.Context, err error) {
 	}
 	if f.status == http.StatusUnauthorized {
 		h.Set(echo.HeaderWWWAuthenticate, `Bearer realm="echotwin"`)
-	}
-	if err := c.JSON(f.status, f); err != nil {
-		s.log.Debug("an error was not delivered", "err", err)
 	}
 }
 

@@ -64,7 +64,7 @@ func (s *Server) measure() (echo.MiddlewareFunc, error) {
 		Namespace:                 "echotwin",
 		Subsystem:                 "http",
 		Registerer:                s.Metrics,
-		Skipper:                   func(c echo.Context) bool { return streams(c.Request().URL.Path) },
+		Skipper:                   unmeasured,
 		DoNotUseRequestPathFor404: true,
 		LabelFuncs: map[string]echoprometheus.LabelValueFunc{
 			"host":   func(echo.Context, error) string { return "" },
@@ -123,9 +123,20 @@ func runtimeMetrics(r *prometheus.Registry) error {
 	return nil
 }
 
-// streams says whether a path is one: how long it lasts is no latency.
+// streams says whether a path may answer with a stream: how long it lasts is no
+// latency, and it has no end of ours.
 func streams(path string) bool {
-	return path == "/ws" || path == "/events" || strings.HasSuffix(path, "/sse") || strings.HasPrefix(path, "/api/") && strings.Contains(path, "/events")
+	switch {
+	case path == "/ws", path == "/events", strings.HasPrefix(path, "/api/gpt"), strings.HasPrefix(path, "/v1/"):
+		return true
+	}
+	return strings.HasPrefix(path, thingsPrefix) && (strings.HasSuffix(path, "/sse") || strings.Contains(path, "/events/"))
+}
+
+// unmeasured leaves out streams but not the assistant, whose figures are wanted.
+func unmeasured(c echo.Context) bool {
+	path := c.Request().URL.Path
+	return streams(path) && !strings.HasPrefix(path, "/api/gpt") && !strings.HasPrefix(path, "/v1/")
 }
 
 func knownMethod(m string) string {

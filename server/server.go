@@ -37,6 +37,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"echotwin/gpt"
+	"echotwin/realtime/ingest"
+	"echotwin/realtime/twin"
 	"echotwin/server/auth"
 )
 
@@ -59,9 +61,11 @@ type Config struct {
 // otherwise.
 type Deps struct {
 	Config
-	Auth *auth.Auth
-	Runs *gpt.Runs // of the assistant
-	Web  fs.FS     // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+	Auth   *auth.Auth
+	Twins  *twin.Twins
+	Ingest *ingest.Ingest
+	Runs   *gpt.Runs // of the assistant
+	Web    fs.FS     // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
 	// Ready says by name what /readyz asks.
 	Ready map[string]func() error
@@ -75,6 +79,7 @@ type Deps struct {
 type Server struct {
 	Deps
 	echo    *echo.Echo
+	watch   watchers
 	proxies proxies
 	cookies *cookieStore
 	pages   *pages
@@ -129,6 +134,7 @@ func (s *Server) middleware() error {
 		s.logRequest,
 		s.answerErrors,
 		s.recoverPanic,
+		s.limitAnswer,
 		s.meet,
 		s.secureHeaders,
 		s.toHTTPS,
@@ -153,6 +159,8 @@ func (s *Server) routes() {
 	s.echo.POST("/api/logout", s.logout)
 	s.get("/api/me", s.me)
 	s.accountRoutes()
+	s.thingRoutes()
+	s.telemetryRoutes()
 
 	// The assistant's routes are in gpt.go.
 	if a, ok := any(s).(interface{ gptRoutes(*echo.Group) }); ok {

@@ -412,8 +412,15 @@ func TestTickets(t *testing.T) {
 			t.Errorf("a ticket reaches further than its token: %+v, %v", got, err)
 		}
 
+		opened, err := a.Ticket(ctx, ticket)
+		if err != nil || !a.Still(ctx, opened) || !a.Still(ctx, who) || !a.Still(ctx, holder) {
+			t.Errorf("what is good is not still good: %v", err)
+		}
 		if err := a.EndSession(ctx, session); err != nil {
 			t.Fatal(err)
+		}
+		if a.Still(ctx, opened) || a.Still(ctx, who) || !a.Still(ctx, holder) {
+			t.Error("logout ends what came from the session, and nothing else")
 		}
 		if _, err := a.Ticket(ctx, ticket); !errors.Is(err, ErrNone) {
 			t.Errorf("after logout it gave %v", err)

@@ -53,7 +53,10 @@ func (a *Auth) DeviceToken(ctx context.Context, password string) (*Identity, err
 	if !strings.HasPrefix(password, devicePrefix) {
 		return nil, ErrNone
 	}
-	key := digest(password)
+	return a.device(ctx, digest(password))
+}
+
+func (a *Auth) device(ctx context.Context, key string) (*Identity, error) {
 	d, err := a.devices.get(ctx, key)
 	if err != nil {
 		return nil, none(err)
@@ -61,7 +64,7 @@ func (a *Auth) DeviceToken(ctx context.Context, password string) (*Identity, err
 	if expired(d.Expires, time.Now()) {
 		return nil, ErrNone
 	}
-	i := &Identity{Kind: ByDevice, User: d.Username, limits: limit(nil, d.Things), ref: key}
+	i := &Identity{Kind: ByDevice, User: d.Username, limits: limit(nil, d.Things), source: ByDevice, ref: key}
 	if d.Expires != nil {
 		i.Expires = *d.Expires
 	}

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -61,7 +63,9 @@ const (
 )
 
 // An Identity is somebody who showed a credential, and what it allows now. Of a
-// device User is its name, and it may only speak for its things.
+// device User is its name, and it may only speak for its things. A ticket's
+// Expires is that of what it came from: the ticket's own life says how long it
+// opens streams, not how long they last.
 type Identity struct {
 	Kind    Kind
 	User    string
@@ -71,11 +75,28 @@ type Identity struct {
 
 	// limits are lists of patterns; every one of them must cover a thing.
 	limits [][]string
-	ref    string // the record behind it, for tickets and logout
+	source Kind   // where its record is: a ticket's is that of the session or token it came from
+	ref    string // the record's key
 }
 
 // May says whether the identity includes a scope. A device's includes none.
 func (i *Identity) May(s Scope) bool { return i != nil && i.Scope != "" && i.Scope.rank() >= s.rank() }
+
+// Still says whether what the identity rests on is still good: not ended, not
+// revoked, not expired. While that cannot be told it says yes. Whoever holds a
+// connection open asks now and then.
+func (a *Auth) Still(ctx context.Context, i *Identity) bool {
+	var err error
+	switch i.source {
+	case BySession:
+		_, err = a.session(ctx, i.ref)
+	case ByToken:
+		_, err = a.token(ctx, i.ref)
+	case ByDevice:
+		_, err = a.device(ctx, i.ref)
+	}
+	return !errors.Is(err, ErrNone)
+}
 
 // Everything says whether no pattern limits the identity.
 func (i *Identity) Everything() bool { return len(i.limits) == 0 }

@@ -1,0 +1,403 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+	"echotwin/server/auth"
+)
+
+// thingRoutes is the twins, for reading and for commands.
+func (s *Server) thingRoutes() {
+	s.get("/.well-known/wot", s.listThings, s.requireReader)
+	s.get("/api/things", s.listThings, s.requireReader)
+	s.get(thingsPrefix+"*", s.readThing, s.requireReader)
+	s.echo.POST(thingsPrefix+"*", s.invoke, s.requireUser)
+
+	s.get("/api/commands", s.listCommands, s.requireUser)
+	s.get("/api/commands/:id", s.readCommand, s.requireUser)
+}
+
+// requireReader is requireUser where a ticket will do, too.
+func (s *Server) requireReader(next echo.HandlerFunc) echo.HandlerFunc {
+	guarded := s.requireUser(next)
+	return func(c echo.Context) error {
+		s.takeTicket(c)
+		return guarded(c)
+	}
+}
+
+// takeTicket makes ?ticket= the request's credential, unless it has a header.
+func (s *Server) takeTicket(c echo.Context) {
+	if t := c.QueryParam("ticket"); t != "" && c.Request().Header.Get(echo.HeaderAuthorization) == "" {
+		v := visitOf(c)
+		v.who, v.err = s.Auth.Ticket(c.Request().Context(), t)
+		v.asked = true
+	}
+}
+
+// sees says which things somebody may see; nil means all.
+func sees(who *auth.Identity) func(thing string) bool {
+	if who.Everything() {
+		return nil
+	}
+	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
+}
+
+// base is the origin that the client used, for links in Thing Descriptions.
+func base(c echo.Context) string {
+	v := visitOf(c)
+	scheme := "http"
+	if v.https {
+		scheme = "https"
+	}
+	return (&url.URL{Scheme: scheme, Host: v.host, Path: "/"}).String()
+}
+
+// listThings answers GET /api/things and /.well-known/wot: Thing Descriptions,
+// by id, those that match all of path, q and type.
+func (s *Server) listThings(c echo.Context) error {
+	path := c.QueryParam("path")
+	if path != "" {
+		if err := realtime.CheckPattern(path); err != nil {
+			return err
+		}
+	}
+	limit, err := pageSize(c)
+	if err != nil {
+		return err
+	}
+	after, who := c.QueryParam("after"), userOf(c)
+	var ids []string
+	s.Twins.Things("", func(id string) bool {
+		if id > after && (path == "" || realtime.Match(path, id)) && who.Covers(id, realtime.Match) {
+			ids = append(ids, id)
+		}
+		return false
+	})
+	slices.Sort(ids)
+	q, typ := strings.ToLower(c.QueryParam("q")), c.QueryParam("type")
+	tds := make([]json.RawMessage, 0, min(len(ids), limit))
+	last := ""
+	for _, id := range ids {
+		td, ok := s.Twins.TD(id, base(c))
+		if !ok || !describes(td, id, q, typ) {
+			continue
+		}
+		if len(tds) == limit {
+			linkNext(c, last)
+			break
+		}
+		tds, last = append(tds, withTicket(td, c.QueryParam("ticket"))), id
+	}
+	return noStore(c).JSON(http.StatusOK, tds)
+}
+
+// describes says whether a Thing Description has q somewhere in what people
+// read of it, and typ among its types.
+func describes(td json.RawMessage, id, q, typ string) bool {
+	if q == "" && typ == "" {
+		return true
+	}
+	var d struct {
+		Title       string            `json:"title"`
+		Titles      map[string]string `json:"titles"`
+		Description string            `json:"description"`
+		Tag         string            `json:"echotwin:tag"`
+		Type        any               `json:"@type"`
+	}
+	if json.Unmarshal(td, &d) != nil {
+		return false
+	}
+	var types []string
+	switch t := d.Type.(type) {
+	case string:
+		types = []string{t}
+	case []any:
+		for _, e := range t {
+			if w, ok := e.(string); ok {
+				types = append(types, w)
+			}
+		}
+	}
+	if typ != "" && !slices.Contains(types, typ) {
+		return false
+	}
+	words := append(types, id, d.Title, d.Description, d.Tag)
+	for _, t := range d.Titles {
+		words = append(words, t)
+	}
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(w), q) })
+}
+
+const maxPage = 1000
+
+// pageSize is ?limit=.
+func pageSize(c echo.Context) (int, error) {
+	text := c.QueryParam("limit")
+	if text == "" {
+		return maxPage, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, outOfRange("limit", text, 1, maxPage)
+	}
+	return n, nil
+}
+
+// outOfRange says what a number in the query may be.
+func outOfRange(name, got string, lo, hi float64) error {
+	return &realtime.Problem{Code: realtime.CodeOutOfRange, At: "?" + name, Minimum: &lo, Maximum: &hi,
+		Message: name + " " + strconv.Quote(clip(got)) + " is not a number from " + strconv.FormatFloat(lo, 'g', -1, 64) + " to " + strconv.FormatFloat(hi, 'g', -1, 64)}
+}
+
+// linkNext says where the list goes on.
+func linkNext(c echo.Context, after string) {
+	u := *c.Request().URL
+	q := u.Query()
+	q.Set("after", after)
+	u.RawQuery = q.Encode()
+	c.Response().Header().Set("Link", "<"+u.RequestURI()+`>; rel="next"`)
+}
+
+// readThing answers GET below /api/things/.
+func (s *Server) readThing(c echo.Context) error {
+	p, err := s.thingPath(c)
+	if err != nil {
+		return err
+	}
+	switch p.part {
+	case "":
+		td, ok := s.Twins.TD(p.id, base(c))
+		if !ok {
+			return noThing(p.id)
+		}
+		c.Response().Header().Set(echo.HeaderContentType, "application/td+json")
+		return noStore(c).JSONBlob(http.StatusOK, withTicket(td, c.QueryParam("ticket")))
+	case "state":
+		state, ok := s.Twins.State(p.id)
+		if !ok {
+			return noThing(p.id)
+		}
+		return noStore(c).JSON(http.StatusOK, state)
+	case "properties":
+		return s.readProperties(c, p)
+	case "events":
+		if p.name != "" && c.Request().Method == http.MethodGet {
+			return s.streamEvents(c, p)
+		}
+	}
+	return notAllowed(c, p)
+}
+
+// thingPath takes the path apart, names the route, and hides things that the
+// user may not see.
+func (s *Server) thingPath(c echo.Context) (thingPath, error) {
+	p, err := parseThingPath(strings.TrimPrefix(c.Request().URL.EscapedPath(), thingsPrefix))
+	if err != nil {
+		return p, err
+	}
+	c.SetPath(p.template())
+	if !userOf(c).Covers(p.id, realtime.Match) {
+		return p, noThing(p.id) // whether it exists is not theirs to know
+	}
+	return p, nil
+}
+
+func noThing(id string) error {
+	return problem(realtime.CodeNotFound, "there is no thing %s", id)
+}
+
+// notAllowed answers 405 for what exists but not with this method, and 404 for
+// the rest.
+func notAllowed(c echo.Context, p thingPath) error {
+	allow := "GET, HEAD"
+	switch {
+	case p.part == "actions" && p.name != "":
+		allow = "POST"
+	case p.sse || p.part == "events" && p.name != "":
+		allow = "GET"
+	case p.part == "actions" || p.part == "events":
+		return echo.ErrNotFound
+	}
+	c.Response().Header().Set(echo.HeaderAllow, allow)
+	return echo.ErrMethodNotAllowed
+}
+
+// readProperties answers GET …/properties and what is below.
+func (s *Server) readProperties(c echo.Context, p thingPath) error {
+	if p.name == "" {
+		state, ok := s.Twins.State(p.id)
+		if !ok {
+			return noThing(p.id)
+		}
+		values := make(map[string]json.RawMessage, len(state.Properties))
+		for name, v := range state.Properties {
+			if v.Value != nil {
+				values[name] = v.Value
+			}
+		}
+		return noStore(c).JSON(http.StatusOK, values)
+	}
+	v, ok := s.Twins.Property(p.id, p.name)
+	switch {
+	case !ok:
+		return problem(realtime.CodeNotFound, "%s has no property %s", p.id, p.name)
+	case p.sse && c.Request().Method == http.MethodGet:
+		return s.streamProperty(c, p)
+	case p.sse:
+		return notAllowed(c, p)
+	case v.Value == nil:
+		return problem(realtime.CodeNotFound, "no reading of %s has come from %s yet", p.name, p.id)
+	}
+	c.Response().Header().Set("Last-Modified", v.TS.UTC().Format(http.TimeFormat))
+	return noStore(c).JSONBlob(http.StatusOK, v.Value)
+}
+
+// withTicket puts the ticket that a Thing Description was read with into its
+// links, since a client that could send no header here cannot do so there.
+func withTicket(td json.RawMessage, ticket string) json.RawMessage {
+	if ticket == "" {
+		return td
+	}
+	var doc map[string]any
+	if json.Unmarshal(td, &doc) != nil {
+		return td
+	}
+	for _, part := range []string{"properties", "events"} {
+		affordances, _ := doc[part].(map[string]any)
+		for _, a := range affordances {
+			m, _ := a.(map[string]any)
+			forms, _ := m["forms"].([]any)
+			for _, f := range forms {
+				if form, ok := f.(map[string]any); ok {
+					if href, ok := form["href"].(string); ok {
+						form["href"] = href + "?ticket=" + url.QueryEscape(ticket)
+					}
+				}
+			}
+		}
+	}
+	doc["security"] = []string{"ticket"}
+	doc["securityDefinitions"] = map[string]any{"ticket": map[string]any{"scheme": "nosec", "description": "The links hold a ticket. It is good for a few minutes, and for reading only."}}
+	out, err := json.Marshal(doc)
+	if err != nil {
+		return td
+	}
+	return out
+}
+
+// invoke answers POST …/actions/{name}: it returns when the command has ended,
+// or after ?timeout= seconds.
+func (s *Server) invoke(c echo.Context) error {
+	p, err := s.thingPath(c)
+	if err != nil {
+		return err
+	}
+	if p.part != "actions" || p.name == "" {
+		return notAllowed(c, p)
+	}
+	who := userOf(c)
+	if !who.May(auth.Command) {
+		return problem(realtime.CodeForbidden, "commanding needs the role operator and, of a token, the scope command")
+	}
+	timeout, err := seconds(c, "timeout", 0.1, 60)
+	if err != nil {
+		return err
+	}
+	input, err := body(c, commandBody)
+	if err != nil {
+		return err
+	}
+	done, err := s.Twins.Invoke(c.Request().Context(), realtime.Invocation{
+		Thing: p.id, Action: p.name, Input: input, Timeout: timeout, Key: c.Request().Header.Get("Idempotency-Key"),
+		User: who.User, Via: via(c),
+	})
+	s.log.Info("command", "user", who.User, "thing", p.id, "action", p.name, "command", done.ID, "status", done.Status, "err", err)
+	if err != nil {
+		return err
+	}
+	return noStore(c).JSON(invokedStatus(done.Status), done)
+}
+
+// invokedStatus is how a command's end looks over HTTP. A body that is a
+// realtime.Invoked comes with all of them.
+func invokedStatus(status string) int {
+	switch status {
+	case realtime.Done:
+		return http.StatusOK
+	case realtime.Failed:
+		return http.StatusBadGateway
+	case realtime.TimedOut:
+		return http.StatusGatewayTimeout
+	case realtime.Rejected:
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusAccepted // it goes on without this request
+}
+
+// via says whether a person at our pages or a program sent the request. Only
+// browsers say where a request comes from.
+func via(c echo.Context) string {
+	if h := c.Request().Header; userOf(c).Kind == auth.BySession && (h.Get("Sec-Fetch-Site") != "" || h.Get("Origin") != "") {
+		return "ui"
+	}
+	return "api"
+}
+
+// seconds is a duration in the query; absent is zero.
+func seconds(c echo.Context, name string, lo, hi float64) (time.Duration, error) {
+	text := c.QueryParam(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= lo && n <= hi) {
+		return 0, outOfRange(name, text, lo, hi)
+	}
+	return time.Duration(n * float64(time.Second)), nil
+}
+
+// listCommands answers GET /api/commands: the newest first, of things that the
+// user may see.
+func (s *Server) listCommands(c echo.Context) error {
+	limit, err := pageSize(c)
+	if err != nil {
+		return err
+	}
+	path := c.QueryParam("path")
+	if path != "" {
+		if err := realtime.CheckPattern(path); err != nil {
+			return err
+		}
+	}
+	out := []realtime.Invoked{}
+	for _, i := range s.Twins.Commands(maxPage, c.QueryParam("after")) {
+		if path != "" && !realtime.Match(path, i.Thing) || !userOf(c).Covers(i.Thing, realtime.Match) {
+			continue
+		}
+		if len(out) == limit {
+			linkNext(c, out[limit-1].ID)
+			break
+		}
+		out = append(out, i)
+	}
+	return noStore(c).JSON(http.StatusOK, out)
+}
+
+// readCommand answers GET /api/commands/{id}.
+func (s *Server) readCommand(c echo.Context) error {
+	i, ok := s.Twins.Command(c.Param("id"))
+	if !ok || !userOf(c).Covers(i.Thing, realtime.Match) {
+		return problem(realtime.CodeNotFound, "no command %s is known; the newest thousand are kept", clip(c.Param("id")))
+	}
+	return noStore(c).JSON(http.StatusOK, i)
+}
