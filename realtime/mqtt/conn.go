@@ -230,12 +230,12 @@ func (b *broker) leave(c *conn) {
 	}
 	b.log.Debug("a device's connection ended without DISCONNECT", "client", c.id, "cause", c.cl.StopCause())
 	if c.will != nil {
-		if err := b.take(c, c.will.TopicName, c.will.Payload, nil); err == nil {
+		if err := b.take(c, c.will.TopicName, c.will.Payload, 1, nil); err == nil {
 			_ = b.server.Publish(c.will.TopicName, c.will.Payload, false, 0) // for lookers
 		}
 	}
 	for thing := range c.online { // nobody else touches it now
-		if err := b.take(c, "status/"+thing, []byte("offline"), nil); err != nil {
+		if err := b.take(c, "status/"+thing, []byte("offline"), 1, nil); err != nil {
 			b.log.Warn("a device's going could not be recorded", "thing", thing, "err", err)
 		}
 	}

@@ -53,13 +53,17 @@ func newDesk(ctx context.Context, in Ingest, log *slog.Logger) *desk {
 	}
 }
 
-// store returns when Ingest has stored what a device said.
-func (d *desk) store(t topic, payload []byte) error {
+// store returns when Ingest has stored what a device said, or, for QoS 0, will.
+func (d *desk) store(t topic, payload []byte, qos byte) error {
 	ctx, cancel := context.WithTimeout(d.ctx, storeTimeout)
 	defer cancel()
 	var err error
 	switch t.kind {
 	case telemetry:
+		if e, ok := d.ingest.(eager); ok && qos == 0 {
+			err = e.TelemetryNoWait(ctx, t.thing, payload)
+			break
+		}
 		err = d.ingest.Telemetry(ctx, t.thing, payload)
 	case property:
 		err = d.ingest.Property(ctx, t.thing, t.name, payload)

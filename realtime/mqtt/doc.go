@@ -15,8 +15,8 @@
 // PUBACK (and PUBREC, for QoS 2 of MQTT 3.1.1) is sent when Ingest has returned
 // without an error, so when the reading is stored. QoS 0 is stored too, without
 // evidence. The messages of one connection are stored one after the other, so
-// a device that sends faster than the log commits is slowed down by TCP; nothing
-// is queued here. QoS 2 gives no more than QoS 1 across a lost connection,
+// a device that sends faster than the log takes them is slowed down by TCP;
+// nothing is queued here. QoS 2 gives no more than QoS 1 across a lost connection,
 // because no session outlives its connection; MQTT 5 devices are told that
 // QoS 1 is the maximum. The retain flag is accepted and has no effect.
 //

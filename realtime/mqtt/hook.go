@@ -242,7 +242,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	if !v5 && qos > 0 {
 		retry = time.After(h.b.patience)
 	}
-	err := h.b.take(c, pk.TopicName, pk.Payload, retry)
+	err := h.b.take(c, pk.TopicName, pk.Payload, qos, retry)
 	p := refusal(err)
 	switch {
 	case err == nil:

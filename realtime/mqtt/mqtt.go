@@ -20,6 +20,13 @@ type Ingest interface {
 	Result(ctx context.Context, cmd string, payload []byte) error
 }
 
+// eager is an Ingest that can also take telemetry without waiting for the log.
+// When it does, QoS 0, which promises nothing, is taken so: a device that sends
+// much of it is not held to the pace of single commits.
+type eager interface {
+	TelemetryNoWait(ctx context.Context, thing string, payload []byte) error
+}
+
 // Partly is what Telemetry returns when it stored some samples and refused
 // others. The device gets its acknowledgement, since sending all of it again
 // would store the good ones twice; the refusal is counted and recorded.

@@ -67,6 +67,7 @@ func openOutside(ctx context.Context, cfg Config, d *desk) (*outside, error) {
 func (o *outside) config(ctx context.Context, u *url.URL) autopaho.ClientConfig {
 	cfg := autopaho.ClientConfig{
 		KeepAlive:                     20,
+		ConnectTimeout:                5 * time.Second,
 		CleanStartOnInitialConnection: true,
 		ReconnectBackoff:              autopaho.NewExponentialBackoff(200*time.Millisecond, 20*time.Second, time.Second, 1.5),
 		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { go o.subscribe(ctx, cm) },
@@ -163,7 +164,7 @@ func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 	o.desk.took()
 	t, err := parseTopic(m.Packet.Topic)
 	if err == nil {
-		err = o.desk.store(t, m.Packet.Payload)
+		err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS)
 	}
 	for err != nil && refusal(err) == nil {
 		o.desk.count(realtime.CodeUnavailable, 1, "what a device said could not be stored", "thing", t.thing, "err", err)
@@ -176,7 +177,7 @@ func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 		case <-m.Client.Done():
 			return
 		case <-time.After(500 * time.Millisecond):
-			err = o.desk.store(t, m.Packet.Payload)
+			err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS)
 		}
 	}
 	if err != nil {

@@ -248,6 +248,8 @@ func TestRetainedIsNotKept(t *testing.T) {
 	p[0] |= 1
 	r.send(p)
 	r.want(0x40, 0, 1)
+	r.send(packet(0xC0))
+	r.want(0xD0) // whoever looked at the first message has been given it
 	s.wait(t, "telemetry plant/pump")
 	look := dial5(t, d.Addr(), nil)
 	look.sub("telemetry/#", 1)

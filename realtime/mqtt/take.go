@@ -28,18 +28,18 @@ func (b *broker) address(c *conn, name string) (topic, *realtime.Problem) {
 
 // take stores what c said and returns why not. While the log cannot store it
 // tries again until giveUp; nil means once.
-func (b *broker) take(c *conn, name string, payload []byte, giveUp <-chan time.Time) error {
+func (b *broker) take(c *conn, name string, payload []byte, qos byte, giveUp <-chan time.Time) error {
 	t, p := b.address(c, name)
 	if p != nil {
 		b.desk.refuse(t.thing, p, c.id, 1)
 		return p
 	}
 	c.speaks = t.thing
-	err := b.desk.store(t, payload)
+	err := b.desk.store(t, payload, qos)
 	for err != nil && refusal(err) == nil && giveUp != nil {
 		select {
 		case <-time.After(200 * time.Millisecond):
-			err = b.desk.store(t, payload)
+			err = b.desk.store(t, payload, qos)
 			continue
 		case <-giveUp:
 		case <-b.desk.ctx.Done():
