@@ -1,5 +1,6 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { Plugin } from "vite";
+import about from "./package.json" with { type: "json" };
 import { defineConfig } from "vitest/config";
 
 /** The server answers /app and /docs with their pages; so does the development server. */
@@ -17,6 +18,7 @@ const backend = process.env.ECHOTWIN_URL ?? "http://127.0.0.1:3000";
 
 export default defineConfig({
   plugins: [svelte(), pages],
+  define: { __VERSION__: JSON.stringify(about.version) },
   build: {
     outDir: "dist",
     emptyOutDir: true, // dist/.gitkeep comes back from public/.gitkeep

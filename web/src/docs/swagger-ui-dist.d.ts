@@ -4,5 +4,6 @@ declare module "swagger-ui-dist/swagger-ui-es-bundle.js" {
     domNode: HTMLElement;
     deepLinking?: boolean;
     persistAuthorization?: boolean;
+    validatorUrl?: string | null;
   }): void;
 }

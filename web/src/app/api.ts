@@ -1,0 +1,41 @@
+import type { Problem } from "../live";
+
+/** An answer that was no success, with what the server said about it. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: Partial<Problem>,
+    /** Seconds, from Retry-After; 0 when the server did not say. */
+    readonly retryAfter = 0,
+  ) {
+    super(problem.message ?? `HTTP ${status}`);
+  }
+}
+
+/** GET a JSON answer. A session that is over leads to the login page. */
+export function get(path: string): Promise<unknown> {
+  return ask("GET", path);
+}
+
+export function post(path: string, body: unknown = {}): Promise<unknown> {
+  return ask("POST", path, body);
+}
+
+async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
+  const response = await fetch(path, {
+    method,
+    headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    credentials: "same-origin",
+    cache: "no-store",
+  });
+  const answer: unknown = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  const said = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>;
+  throw new ApiError(response.status, { ...said, message: String(said.error ?? "") || undefined }, Number(response.headers.get("Retry-After")) || 0);
+}
+
+/** Where to sign in and come back from. */
+export function toLogin(): void {
+  location.assign(`/login.html?next=${encodeURIComponent(location.pathname + location.search)}`);
+}

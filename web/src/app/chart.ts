@@ -1,0 +1,152 @@
+// A live trend on a canvas: uPlot draws axes and line, hooks draw the normal
+// band, the limits and the newest point in the colours of the theme.
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Points } from "../model/series";
+import type { Property } from "../model/td";
+
+export interface Labels {
+  number(value: number, decimals: number): string;
+  /** A moment on the time axis, seconds. */
+  clock(seconds: number): string;
+  now: string;
+  high: string;
+  low: string;
+}
+
+export interface Chart {
+  paint(points: Points, property: Property, now: number, seconds: number): void;
+  resize(width: number, height: number): void;
+  end(): void;
+}
+
+const font = '10.5px "Inter", sans-serif';
+
+/** Draws into box. `labels` is asked at each paint, so it follows the language; colours follow the theme. */
+export function chart(box: HTMLElement, labels: () => Labels): Chart {
+  let property: Property | undefined;
+  let span = 300;
+  const css = (name: string) => getComputedStyle(box).getPropertyValue(name).trim();
+  const px = () => devicePixelRatio;
+
+  const axis = { font, stroke: () => css("--mu"), ticks: { show: false } };
+  const plot = new uPlot(
+    {
+      width: Math.max(60, box.clientWidth),
+      height: Math.max(60, box.clientHeight),
+      padding: [8, 14, 0, 0],
+      legend: { show: false },
+      cursor: { show: false },
+      scales: { x: { time: false, range: (u) => [(u.data[0].at(-1) ?? 0) - span, u.data[0].at(-1) ?? 0] }, y: { range: (_u, low, high) => yRange(property, low, high) } },
+      axes: [
+        { ...axis, grid: { show: false }, size: 20, gap: 4, splits: (_u, _i, low, high) => timeSplits(low, high), values: (u, s) => s.map((v) => (v === u.scales.x!.max ? labels().now : labels().clock(v))) },
+        { ...axis, grid: { stroke: () => css("--line"), width: 1 }, size: 44, gap: 6, space: 24, values: (_u, splits, _axis, _space, step) => splits.map((v) => labels().number(v, decimalsOf(step))) },
+      ],
+      series: [{}, { stroke: () => css("--trace"), width: 1.5, points: { show: false }, spanGaps: false }],
+      hooks: { drawClear: [(u) => property?.band && band(u, property.band, css("--band"))], draw: [(u) => property && limits(u, property), (u) => property && newest(u, property)] },
+    },
+    [[], []],
+    box,
+  );
+
+  function band(u: uPlot, [low, high]: [number, number], colour: string): void {
+    const { left, top, width, height } = u.bbox;
+    const y1 = Math.max(top, u.valToPos(high, "y", true));
+    const y2 = Math.min(top + height, u.valToPos(low, "y", true));
+    if (!(y2 > y1)) return;
+    u.ctx.save();
+    u.ctx.globalAlpha = 0.75;
+    u.ctx.fillStyle = colour;
+    u.ctx.fillRect(left, y1, width, y2 - y1);
+    u.ctx.restore();
+  }
+
+  function limits(u: uPlot, p: Property): void {
+    const { left, top, width, height } = u.bbox;
+    for (const [value, name] of [[p.high, labels().high], [p.low, labels().low]] as const) {
+      if (value === undefined) continue;
+      const y = u.valToPos(value, "y", true);
+      if (y < top || y > top + height) continue;
+      u.ctx.save();
+      u.ctx.strokeStyle = u.ctx.fillStyle = css("--p2tx");
+      u.ctx.lineWidth = 1.2 * px();
+      u.ctx.setLineDash([5 * px(), 3 * px()]);
+      u.ctx.beginPath();
+      u.ctx.moveTo(left, y);
+      u.ctx.lineTo(left + width, y);
+      u.ctx.stroke();
+      u.ctx.font = font.replace("10.5", String(10.5 * px()));
+      u.ctx.textAlign = "left";
+      u.ctx.textBaseline = "alphabetic";
+      u.ctx.fillText(`${name} ${labels().number(value, 1)}`, left + 5 * px(), y - 4 * px());
+      u.ctx.restore();
+    }
+  }
+
+  function newest(u: uPlot, p: Property): void {
+    const x = u.data[0].at(-1);
+    const value = u.data[1]!.at(-1) ?? u.data[1]!.at(-2);
+    if (x === undefined || value === null || value === undefined) return;
+    const over = (p.high !== undefined && value > p.high) || (p.low !== undefined && value < p.low);
+    u.ctx.save();
+    u.ctx.fillStyle = over ? css(`--p${p.priority}`) : css("--trace");
+    u.ctx.strokeStyle = css("--card");
+    u.ctx.lineWidth = 1.3 * px();
+    u.ctx.beginPath();
+    u.ctx.arc(u.valToPos(x, "x", true), u.valToPos(value, "y", true), 3.6 * px(), 0, 7);
+    u.ctx.fill();
+    u.ctx.stroke();
+    u.ctx.restore();
+  }
+
+  return {
+    paint(points, of, now, seconds) {
+      property = of;
+      span = seconds;
+      const first = firstAfter(points.x, now - seconds);
+      // The last place in time is now, so that the axis runs on while nothing comes.
+      plot.setData([[...points.x.slice(first), now], [...points.y.slice(first), null]]);
+    },
+    resize: (width, height) => plot.setSize({ width, height }),
+    end: () => plot.destroy(),
+  };
+}
+
+/** The scale: the data, the limit when it is near, some air, and never so narrow that noise looks like change. */
+export function yRange(p: Property | undefined, low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) {
+    [low, high] = p?.band ?? [p?.minimum ?? 0, p?.maximum ?? 1];
+  }
+  const whole = (p?.maximum ?? high) - (p?.minimum ?? low);
+  const normal = p?.band ? p.band[1] - p.band[0] : whole / 4;
+  const near = Math.max(high - low, normal) * 1.2;
+  if (p?.high !== undefined && p.high - high < near) high = Math.max(high, p.high);
+  if (p?.low !== undefined && low - p.low < near) low = Math.min(low, p.low);
+  const least = normal * 0.5 || Math.abs(high) * 0.05 || 1;
+  const air = Math.max((high - low) * 0.14, (least - (high - low)) / 2);
+  return [low - air, high + air];
+}
+
+/** Round moments on the axis, and the present, with room between them. */
+export function timeSplits(low: number, high: number): number[] {
+  const step = [10, 15, 30, 60, 120, 300].find((s) => (high - low) / s <= 5) ?? 600;
+  const out: number[] = [];
+  for (let t = Math.ceil(low / step) * step; t < high - step * 0.7; t += step) out.push(t);
+  return [...out, high];
+}
+
+function decimalsOf(step: number): number {
+  return step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
+}
+
+/** The index of the first x at or after a moment, by halves. */
+function firstAfter(x: number[], moment: number): number {
+  let low = 0;
+  let high = x.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (x[middle]! < moment) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

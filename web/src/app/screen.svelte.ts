@@ -1,0 +1,126 @@
+import { Connection, Store, type Changed, type Link } from "../live";
+import { Catalog } from "../model/catalog";
+import { readingOf, type Reading } from "../model/reading";
+import { keyOf, Series } from "../model/series";
+import type { Description } from "../model/td";
+import { get, toLogin } from "./api";
+import { kpis, trends } from "./plant";
+
+/** Receive as it comes, paint at most four times a second: painting is what costs. */
+const paintEvery = 250;
+
+/**
+ * The bridge between the live client, which knows no Svelte, and the
+ * components. Whoever reads through it is painted again with the next tick.
+ */
+class Screen {
+  readonly store = new Store();
+  readonly catalog = new Catalog(get);
+  readonly connection = new Connection({ url: liveUrl, store: this.store, subs: [{ path: "**", rate: 10 }] });
+  readonly series = new Series([...kpis, ...trends].map((s) => keyOf(s.thing, s.property)));
+
+  link = $state.raw<Link>(this.connection.link);
+  /** The reader's clock, once a second. */
+  now = $state(Date.now());
+  /** Update frames a second, over the last seconds. */
+  rate = $state(0);
+  /** Rises with every paint. */
+  tick = $state(0);
+  #descriptions = $state(0);
+  #painted = 0;
+  #pending = false;
+  #frames: number[] = [];
+
+  start(): void {
+    this.store.watch((changed) => this.#changed(changed));
+    this.catalog.watch(() => this.#descriptions++);
+    this.connection.onLink((link) => this.#linked(link));
+    this.connection.onRefused(() => void this.#checkSession());
+    addEventListener("online", () => this.connection.wake());
+    addEventListener("visibilitychange", () => document.hidden || this.connection.wake());
+    setInterval(() => this.#second(), 1000);
+    this.catalog.load().catch(() => undefined); // without descriptions values are shown bare
+    this.connection.start();
+  }
+
+  /** One property as it is now. */
+  read(thing: string, property: string): Reading {
+    void this.tick;
+    const reading = readingOf(this.store, this.describe(thing), thing, property);
+    return this.link.stale ? { ...reading, stale: true } : reading;
+  }
+
+  describe(thing: string): Description | undefined {
+    void this.#descriptions;
+    return this.catalog.descriptions.get(thing);
+  }
+
+  /** Seconds since a value was measured, on the server's clock when that is known. */
+  ageOf(ts: number): number {
+    const skew = this.connection.lag.skew;
+    return Math.max(0, (this.now + (Number.isFinite(skew) ? skew : 0) - ts) / 1000);
+  }
+
+  #changed(changed: Changed): void {
+    const now = Date.now();
+    this.#frames.push(now);
+    for (const [id, names] of changed) {
+      for (const name of names) {
+        const value = this.store.value(id, name)?.value;
+        if (typeof value === "number") this.series.add(keyOf(id, name), now / 1000, value);
+        if (!this.catalog.descriptions.get(id)?.properties.has(name)) void this.catalog.want(id, name);
+      }
+    }
+    this.#paintSoon();
+  }
+
+  #paintSoon(): void {
+    if (this.#pending) return;
+    this.#pending = true;
+    setTimeout(() => requestAnimationFrame(() => this.#paint()), Math.max(0, this.#painted + paintEvery - Date.now()));
+  }
+
+  #paint(): void {
+    this.#pending = false;
+    this.#painted = Date.now();
+    this.tick++;
+  }
+
+  #linked(link: Link): void {
+    if (link.phase === "live" && this.link.phase !== "live") this.series.gap(Date.now() / 1000);
+    if (link.phase === "live" && link.currentAt !== this.link.currentAt) void this.#dateStale();
+    this.link = link;
+    if (link.phase === "ended" && (link.code === 4001 || link.code === 4500)) toLogin();
+  }
+
+  /** A snapshot dates things, not properties: ask when the stale ones were really measured. */
+  async #dateStale(): Promise<void> {
+    const some = [...this.store.things.values()].filter((t) => t.stale.size > 0).slice(0, 16);
+    for (const thing of some) {
+      const state = await get(`/api/things/${thing.id}/state`).catch(() => null);
+      const properties = (state as { properties?: Record<string, { ts?: string }> } | null)?.properties ?? {};
+      for (const name of thing.stale) {
+        const ts = Date.parse(properties[name]?.ts ?? "");
+        if (Number.isFinite(ts)) this.store.measured(thing.id, name, ts);
+      }
+    }
+  }
+
+  /** A refused socket says no reason; the session may be over. */
+  async #checkSession(): Promise<void> {
+    const me = (await get("/api/me").catch(() => null)) as { loggedIn?: boolean } | null;
+    if (me?.loggedIn === false) toLogin();
+  }
+
+  #second(): void {
+    this.now = Date.now();
+    this.#frames = this.#frames.filter((at) => at > this.now - 5000);
+    this.rate = this.#frames.length / 5;
+  }
+}
+
+function liveUrl(): string {
+  return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
+}
+
+export const screen = new Screen();

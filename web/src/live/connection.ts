@@ -1,0 +1,243 @@
+import { Backoff } from "./backoff";
+import type { CommandStep, ErrorFrame, Fact, Frame, Hello, Request, Resync } from "./frames";
+import { Lag } from "./lag";
+import { Socket, type OpenSocket } from "./socket";
+import type { Store } from "./store";
+import { Listeners, type Unsubscribe } from "./unsubscribe";
+
+/**
+ * connecting: a socket is opening, or open and not yet current.
+ * live: the store is what the server knows.
+ * waiting: lost; the next attempt is at retryAt.
+ * ended: the server said not to come back, by code.
+ */
+export type Phase = "connecting" | "live" | "waiting" | "ended";
+
+/** What a viewer must know about the connection. A new object at every change. */
+export interface Link {
+  readonly phase: Phase;
+  /** Every value is a last known one: nothing was heard for 3 s. */
+  readonly stale: boolean;
+  /** When the last frame came, ms. */
+  readonly heardAt: number;
+  readonly retryAt: number;
+  /** The close code, when ended. */
+  readonly code: number;
+  readonly user: string;
+  /** When the newest whole state was taken over (snapshot or resume), ms. */
+  readonly currentAt: number;
+}
+
+/** After so much silence values are last known ones. */
+const staleAfter = 3000;
+/** A connection that lived so long was a success, and the backoff starts over. */
+const healthyAfter = 10_000;
+
+export interface Options {
+  url: () => string;
+  store: Store;
+  subs: { path: string; rate?: number }[];
+  open?: OpenSocket;
+  random?: () => number;
+}
+
+/**
+ * Keeps one subscription alive over as many sockets as it takes: hello,
+ * snapshot, updates checked by prev, resume after a loss, attempts with backoff.
+ * Data goes one way: frames into the store, facts and the link to listeners.
+ */
+export class Connection {
+  #options: Options;
+  #socket: Socket | null = null;
+  #backoff: Backoff;
+  #epoch = "";
+  #seq = 0;
+  #resuming = false;
+  #bye = 0; // the server's wish for the next delay
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #grow: ReturnType<typeof setTimeout> | undefined; // until stale
+  #well: ReturnType<typeof setTimeout> | undefined; // until healthy
+  #link: Link = { phase: "waiting", stale: false, heardAt: 0, retryAt: 0, code: 0, user: "", currentAt: 0 };
+  #links = new Listeners<Link>();
+  #facts = new Listeners<Fact>();
+  #answers = new Listeners<CommandStep | ErrorFrame>();
+  #gaps = new Listeners<Resync>();
+  #refused = new Listeners<void>();
+  readonly lag = new Lag();
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#backoff = new Backoff(500, 15_000, options.random);
+  }
+
+  get link(): Link {
+    return this.#link;
+  }
+  get seq(): number {
+    return this.#seq;
+  }
+  get epoch(): string {
+    return this.#epoch;
+  }
+
+  onLink(listener: (link: Link) => void): Unsubscribe {
+    return this.#links.add(listener);
+  }
+  /** Events, alarms and steps of anybody's commands, once each per cursor. */
+  onFact(listener: (fact: Fact) => void): Unsubscribe {
+    return this.#facts.add(listener);
+  }
+  /** Answers to what was sent with an id: steps of own commands, and errors. */
+  onAnswer(listener: (answer: CommandStep | ErrorFrame) => void): Unsubscribe {
+    return this.#answers.add(listener);
+  }
+  /** Facts that can no longer be replayed. */
+  onGap(listener: (gap: Resync) => void): Unsubscribe {
+    return this.#gaps.add(listener);
+  }
+  /** A socket closed before the server said hello: perhaps the session is over. */
+  onRefused(listener: () => void): Unsubscribe {
+    return this.#refused.add(listener);
+  }
+
+  start(): void {
+    this.#connect();
+  }
+
+  /** Ends for good. */
+  stop(): void {
+    this.#drop();
+    this.#set({ phase: "ended", code: 1000 });
+  }
+
+  /** Tries now instead of at retryAt. Does nothing while there is a socket. */
+  retryNow(): void {
+    if (this.#link.phase === "waiting") this.#connect();
+  }
+
+  /** Timers may have slept or the network may have come back: look at once. */
+  wake(): void {
+    this.#socket?.check();
+    this.retryNow();
+  }
+
+  /** Sends when live and says whether it did; nothing is ever queued. */
+  send(request: Request): boolean {
+    return this.#link.phase === "live" && this.#socket !== null && this.#socket.send(request);
+  }
+
+  #connect(): void {
+    this.#drop();
+    this.#bye = 0;
+    this.#set({ phase: "connecting" });
+    const socket = new Socket(this.#options.url(), this.#options.open, this.lag, {
+      frame: (frame) => this.#frame(frame),
+      heard: () => this.#heard(),
+      closed: (code, greeted) => this.#closed(code, greeted),
+    });
+    this.#socket = socket;
+  }
+
+  #drop(): void {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#well);
+    this.#socket?.drop();
+    this.#socket = null;
+    this.#resuming = false;
+    this.#options.store.interrupted();
+  }
+
+  #heard(): void {
+    // Not announced: it changes with every frame. stale and phase are.
+    this.#link = { ...this.#link, heardAt: Date.now() };
+  }
+
+  #frame(frame: Frame): void {
+    switch (frame.type) {
+      case "hello":
+        return this.#hello(frame);
+      case "snapshot":
+        this.#options.store.snapshot(frame);
+        this.#epoch = frame.epoch;
+        this.#seq = frame.seq;
+        if (!frame.more) this.#current();
+        return;
+      case "update":
+        // Less than prev: a frame is missing. What this one brings is still true, but a gap is before it.
+        if (frame.prev > this.#seq && !this.#resuming) return this.#resume();
+        this.#options.store.update(frame);
+        this.#seq = Math.max(this.#seq, frame.seq);
+        return;
+      case "resumed":
+        this.#resuming = false;
+        if (frame.mode === "delta") this.#current();
+        return;
+      case "event":
+      case "alarm":
+        return this.#fact(frame);
+      case "cmd":
+        if (frame.id !== undefined) this.#answers.tell(frame);
+        return this.#fact(frame);
+      case "error":
+        return this.#answers.tell(frame);
+      case "resync":
+        return this.#gaps.tell(frame);
+      case "bye":
+        this.#bye = frame.reconnectIn ?? 0;
+        return;
+      case "ping":
+      case "pong":
+      case "ok":
+        return; // they say only that the wire is there
+    }
+  }
+
+  #fact(frame: Fact): void {
+    // Facts that share a seq say `more` on all but the last: only that one moves the cursor.
+    if (frame.seq !== undefined && !frame.more) this.#seq = Math.max(this.#seq, frame.seq);
+    this.#facts.tell(frame);
+  }
+
+  #hello(frame: Hello): void {
+    this.#set({ user: frame.user ?? "" });
+    if (this.#epoch !== "" && this.#epoch === frame.epoch) return this.#resume();
+    // Another epoch is another log: its numbers mean nothing here.
+    this.#epoch = frame.epoch;
+    this.#seq = 0;
+    for (const sub of this.#options.subs) this.#socket?.send({ type: "sub", ...sub });
+  }
+
+  #resume(): void {
+    this.#resuming = true;
+    this.#socket?.send({ type: "resume", epoch: this.#epoch, seq: this.#seq, subs: this.#options.subs });
+  }
+
+  #current(): void {
+    clearTimeout(this.#grow);
+    this.#grow = undefined;
+    clearTimeout(this.#well);
+    this.#well = setTimeout(() => this.#backoff.healthy(), healthyAfter);
+    this.#set({ phase: "live", stale: false, currentAt: Date.now() });
+  }
+
+  #closed(code: number, greeted: boolean): void {
+    this.#drop();
+    this.#growStale();
+    if (code === 4001 || code >= 4500) return this.#set({ phase: "ended", code });
+    const delay = Math.max(this.#backoff.next(), this.#bye, code === 4029 ? 5000 : 0);
+    this.#retry = setTimeout(() => this.#connect(), delay);
+    this.#set({ phase: "waiting", retryAt: Date.now() + delay });
+    if (!greeted) this.#refused.tell();
+  }
+
+  #growStale(): void {
+    if (this.#link.stale || this.#grow !== undefined) return;
+    const left = this.#link.heardAt + staleAfter - Date.now();
+    this.#grow = setTimeout(() => this.#set({ stale: true }), Math.max(0, left));
+  }
+
+  #set(change: Partial<Link>): void {
+    this.#link = { ...this.#link, ...change };
+    this.#links.tell(this.#link);
+  }
+}

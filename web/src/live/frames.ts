@@ -1,0 +1,155 @@
+// What goes over /ws, as PROTOCOL.md and realtime.go define it. Members that a
+// server adds later are ignored; frames of a type unknown here are, too.
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** What a frame says about one thing. Null instead of it: the thing is gone. */
+export interface Change {
+  /** When the newest reading in it was measured. */
+  ts?: string;
+  /** In a snapshot: all values. */
+  state?: Record<string, Json>;
+  /** In an update: a JSON Merge Patch of the values. */
+  set?: Record<string, Json>;
+  /** Whole lists, only present when they changed. In a snapshot absent means empty. */
+  stale?: string[];
+  quality?: Record<string, string>;
+  online?: "online" | "offline" | "";
+  removed?: boolean;
+}
+
+/** The states of a command; after the first two it has ended. */
+export type Status = "accepted" | "sent" | "done" | "rejected" | "failed" | "timeout";
+
+export interface Hello {
+  type: "hello";
+  v: number;
+  epoch: string;
+  seq: number;
+  user?: string;
+  /** Seconds of silence after which the server pings. */
+  ping: number;
+  limits?: { rate?: number; subscriptions?: number; frame?: number };
+}
+export interface Snapshot {
+  type: "snapshot";
+  sub: string;
+  epoch: string;
+  seq: number;
+  matched: number;
+  hidden: number;
+  /** More pages of this snapshot follow. */
+  more: boolean;
+  things: Record<string, Change | null>;
+}
+export interface Update {
+  type: "update";
+  /** The seq of the frame before; a client that has less has missed something. */
+  prev: number;
+  seq: number;
+  /** How many samples this frame stands for. */
+  merged: number;
+  things: Record<string, Change | null>;
+}
+export interface EventFact {
+  type: "event";
+  seq: number;
+  more?: boolean;
+  thing: string;
+  name: string;
+  data?: Json;
+  ts: string;
+}
+export interface AlarmFact {
+  type: "alarm";
+  seq: number;
+  more?: boolean;
+  id: string;
+  thing: string;
+  property?: string;
+  severity?: string;
+  state: string;
+  ts: string;
+}
+/** A step of a command: a fact, or the answer to our own cmd (then with its id). */
+export interface CommandStep {
+  type: "cmd";
+  id?: string;
+  seq?: number;
+  more?: boolean;
+  cmd: string;
+  thing?: string;
+  action?: string;
+  input?: Json;
+  status: Status;
+  user?: string;
+  via?: string;
+  ts?: string;
+  output?: Json;
+  error?: string;
+}
+/** What was wrong, where, and what would be allowed. */
+export interface Problem {
+  code: string;
+  message: string;
+  at?: string;
+  minimum?: number;
+  maximum?: number;
+}
+export interface ErrorFrame extends Problem {
+  type: "error";
+  id?: string | number;
+}
+export interface Resumed {
+  type: "resumed";
+  mode: "delta" | "snapshot";
+  from?: number;
+  seq: number;
+  reason?: string;
+  subs?: string[];
+}
+export interface Resync {
+  type: "resync";
+  /** How many facts cannot be replayed any more. */
+  missed?: number;
+  reason?: string;
+}
+export interface Pong {
+  type: "pong";
+  id?: string | number;
+  ts?: string;
+}
+export interface Ping {
+  type: "ping";
+  seq?: number;
+  ts?: string;
+}
+export interface Bye {
+  type: "bye";
+  code: string;
+  /** Milliseconds. */
+  reconnectIn?: number;
+}
+
+export type Fact = EventFact | AlarmFact | CommandStep;
+export type Frame = Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | Bye | { type: "ok"; id?: string | number };
+
+/** What we send. */
+export type Request =
+  | { type: "sub"; id?: string; path: string; fields?: string[]; rate?: number }
+  | { type: "unsub"; sub: string }
+  | { type: "resume"; epoch: string; seq: number; subs: { path: string; rate?: number }[] }
+  | { type: "cmd"; id: string; thing: string; action: string; input: Json; timeout?: number; key: string }
+  | { type: "ping"; id?: string };
+
+/** The frame in a message, or null when it is none; the connection then goes on without it. */
+export function parseFrame(text: unknown): Frame | null {
+  if (typeof text !== "string") return null;
+  try {
+    const frame: unknown = JSON.parse(text);
+    if (typeof frame !== "object" || frame === null || !("type" in frame)) return null;
+    return frame as Frame;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,56 @@
+import { Listeners, type Unsubscribe } from "../live";
+import { readDescription, type Description } from "./td";
+
+/** At most one look for a description per thing in this time: an undescribed device is not asked about at 10 Hz. */
+const askAgainAfter = 30_000;
+const atOnce = 4;
+
+/**
+ * The Thing Descriptions, fetched once, and one by one for things that appear
+ * later. An undescribed thing has an inferred description, which grows with it.
+ */
+export class Catalog {
+  readonly descriptions = new Map<string, Description>();
+  #fetch: (path: string) => Promise<unknown>;
+  #asked = new Map<string, number>();
+  #asking = 0;
+  #listeners = new Listeners<void>();
+
+  constructor(get: (path: string) => Promise<unknown>) {
+    this.#fetch = get;
+  }
+
+  /** Tells when a description came or changed. */
+  watch(listener: () => void): Unsubscribe {
+    return this.#listeners.add(listener);
+  }
+
+  async load(): Promise<void> {
+    const all = await this.#fetch("/api/things");
+    if (!Array.isArray(all)) return;
+    for (const td of all) this.#add(td);
+    this.#listeners.tell();
+  }
+
+  /** Looks for the description of a thing that sends values nobody described. */
+  async want(thing: string, property: string): Promise<void> {
+    const known = this.descriptions.get(thing);
+    if (known?.properties.has(property) || this.#asking >= atOnce) return;
+    if (Date.now() - (this.#asked.get(thing) ?? -Infinity) < askAgainAfter) return;
+    this.#asked.set(thing, Date.now());
+    this.#asking++;
+    try {
+      this.#add(await this.#fetch(`/api/things/${thing}`));
+      this.#listeners.tell();
+    } catch {
+      // It is shown without a description and asked for again later.
+    } finally {
+      this.#asking--;
+    }
+  }
+
+  #add(td: unknown): void {
+    const d = readDescription(td);
+    if (d) this.descriptions.set(d.id, d);
+  }
+}

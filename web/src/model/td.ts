@@ -1,0 +1,157 @@
+// What the dashboard reads out of a W3C Thing Description. A description comes
+// from outside: whatever is missing or of the wrong type is left out, never
+// guessed, and a wrong one never breaks the page.
+import type { Json } from "../live";
+
+export type Titles = { en: string; vi: string };
+export type Priority = 1 | 2 | 3 | 4;
+
+/** One property as the screen shows it. Every number is the description's own. */
+export interface Property {
+  name: string;
+  titles: Titles;
+  /** The instrument's tag, such as TT-202; "" when it has none. */
+  tag: string;
+  type: string;
+  unit: string;
+  decimals?: number;
+  /** The measuring range. */
+  minimum?: number;
+  maximum?: number;
+  /** Where the value normally is. */
+  band?: [number, number];
+  target?: number;
+  low?: number;
+  high?: number;
+  /** Of its limits. */
+  priority: Priority;
+}
+
+/** An action that takes one number. Others are not shown here. */
+export interface Action {
+  name: string;
+  titles: Titles;
+  field: string;
+  minimum: number;
+  maximum: number;
+  step: number;
+  unit: string;
+  /** The property in which its effect is seen, "" when the description names none. */
+  feedback: string;
+}
+
+export interface Description {
+  /** The path that the whole system uses. */
+  id: string;
+  tag: string;
+  titles: Titles;
+  /** The device sends, but nobody has described it: types are inferred. */
+  undescribed: boolean;
+  properties: Map<string, Property>;
+  actions: Map<string, Action>;
+  /** What its events are called. */
+  events: Map<string, Titles>;
+}
+
+const urn = "urn:echotwin:";
+
+/** Null when it has no id. */
+export function readDescription(td: unknown): Description | null {
+  const o = object(td);
+  const id = text(o.id);
+  if (!id) return null;
+  const path = id.startsWith(urn) ? id.slice(urn.length) : id;
+  return {
+    id: path,
+    tag: text(o["echotwin:tag"]),
+    titles: titles(o, path.slice(path.lastIndexOf("/") + 1)),
+    undescribed: o["echotwin:undescribed"] === true,
+    properties: mapOf(o.properties, readProperty),
+    actions: mapOf(o.actions, readAction),
+    events: mapOf(o.events, (name, e) => titles(e, name)),
+  };
+}
+
+/** A property that no description names: shown under its own name. */
+export function undescribedProperty(name: string, value: Json): Property {
+  return { name, titles: { en: name, vi: name }, tag: "", type: typeof value, unit: "", priority: 3 };
+}
+
+function readProperty(name: string, o: Members): Property {
+  const band = Array.isArray(o["echotwin:band"]) ? o["echotwin:band"].map(number) : [];
+  return {
+    name,
+    titles: titles(o, name),
+    tag: text(o["echotwin:tag"]),
+    type: text(o.type),
+    unit: unit(text(o.unit)),
+    decimals: decimals(o),
+    minimum: number(o.minimum),
+    maximum: number(o.maximum),
+    band: band[0] !== undefined && band[1] !== undefined ? [band[0], band[1]] : undefined,
+    target: number(o["echotwin:target"]),
+    low: number(o["echotwin:low"]),
+    high: number(o["echotwin:high"]),
+    priority: priority(o["echotwin:priority"]),
+  };
+}
+
+function readAction(name: string, o: Members): Action | null {
+  const fields = Object.entries(object(object(o.input).properties));
+  const [field, schema] = fields[0] ?? ["", null];
+  const s = object(schema);
+  const minimum = number(s.minimum);
+  const maximum = number(s.maximum);
+  if (fields.length !== 1 || minimum === undefined || maximum === undefined) return null;
+  return {
+    name,
+    titles: titles(o, name),
+    field,
+    minimum,
+    maximum,
+    step: number(s.multipleOf) ?? 1,
+    unit: unit(text(s.unit)),
+    feedback: text(o["echotwin:feedback"]),
+  };
+}
+
+type Members = Record<string, unknown>;
+
+function mapOf<T>(value: unknown, read: (name: string, members: Members) => T | null): Map<string, T> {
+  const out = new Map<string, T>();
+  for (const [name, members] of Object.entries(object(value))) {
+    const one = read(name, object(members));
+    if (one) out.set(name, one);
+  }
+  return out;
+}
+
+function titles(o: Members, fallback: string): Titles {
+  const both = object(o.titles);
+  const en = text(both.en) || text(o.title) || fallback;
+  return { en, vi: text(both.vi) || en };
+}
+
+function decimals(o: Members): number | undefined {
+  const said = number(o["echotwin:decimals"]) ?? (o.type === "integer" ? 0 : undefined);
+  return said === undefined ? undefined : Math.min(6, Math.max(0, Math.round(said)));
+}
+
+function priority(value: unknown): Priority {
+  return value === 1 || value === 2 || value === 4 ? value : 3;
+}
+
+/** Some descriptions name a unit instead of writing it as people do. */
+function unit(said: string): string {
+  return said === "percent" ? "%" : said === "degree celsius" ? "°C" : said;
+}
+
+function object(value: unknown): Members {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Members) : {};
+}
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+function number(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+}

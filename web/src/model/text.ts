@@ -1,0 +1,34 @@
+import { number, plain, t, type Lang } from "../i18n";
+import type { Json } from "../live";
+import type { Reading } from "./reading";
+import type { Property, Titles } from "./td";
+
+/** The value of a reading as text, without its unit. */
+export function valueText(r: Pick<Reading, "value" | "property">): string {
+  return jsonText(r.value, r.property);
+}
+
+export function jsonText(value: Json | undefined, p?: Property): string {
+  switch (typeof value) {
+    case "undefined":
+      return "–";
+    case "number":
+      return p?.decimals === undefined ? plain(value) : number(value, p.decimals);
+    case "boolean":
+      return t(value ? "yes" : "no");
+    case "string":
+      return value;
+    default:
+      return JSON.stringify(value);
+  }
+}
+
+/** A unit as the reader writes it. Nearly all are the same in both languages. */
+export function unitText(unit: string, lang: Lang): string {
+  if (lang !== "vi") return unit;
+  return unit === "bph" ? "chai/h" : unit === "/min" ? "/phút" : unit;
+}
+
+export function titleText(titles: Titles, lang: Lang): string {
+  return titles[lang];
+}
