@@ -159,21 +159,27 @@ act("hostile Markdown does no harm", async (t) => {
 
 act("a model that fails is told, and asking again works", async (t) => {
   let times = 0;
+  const g = gate();
   t.upstream.on("fail once", async (r) => {
-    r.say("Half an ans");
-    if (times++ === 0) return r.cut();
-    r.say("wer.");
+    r.say("Half of it ");
+    if (times++ === 0) {
+      await g.pass();
+      return r.cut();
+    }
+    r.say("and the rest.");
     r.done();
   });
   const { page } = await t.overview();
   const chat = new Chat(page);
   await chat.ask("fail once");
+  await chat.shows("Half of it");
+  g.step();
   await chat.phase("failed");
   await page.getByRole("alert").filter({ hasText: "cut off before its end" }).waitFor();
-  assert.equal(await chat.text(), "Half an ans");
+  assert.equal((await chat.text()).trim(), "Half of it");
   await page.getByRole("button", { name: "Ask again" }).click();
   await chat.phase("done");
-  assert.equal(await chat.text(), "Half an answer.");
+  assert.equal(await chat.text(), "Half of it and the rest.");
   assert.equal(await chat.answers.count(), 1);
 });
 

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { en, failureText, vi } from "./words";
+import { en } from "./en";
+import { vi } from "./vi";
+import { failureText } from "./words";
 
 const places = (s: string) => [...s.matchAll(/\{\w+\}/g)].map(String).sort();
 

@@ -44,9 +44,8 @@ export function act(name, play) {
       a.checkComplaints();
     } catch (err) {
       for (const [i, w] of a.windows.entries()) {
-        const path = await w.screenshot(i ? `${name} ${i}` : name);
-        err.message += `\n  screenshot: ${path}`;
-        if (w.complaints.length > 0) err.message += `\n  the page said: ${w.complaints.join("\n    ")}`;
+        console.error(`${name}: see ${await w.screenshot(i ? `${name} ${i}` : name)}`);
+        if (w.complaints.length > 0) console.error(`  the page said:\n    ${w.complaints.join("\n    ")}`);
       }
       throw err;
     } finally {
