@@ -1,8 +1,6 @@
 // The assistant in the browser: streaming, stopping, resuming, safety.
 import assert from "node:assert/strict";
 import { Chat } from "./harness/chat.mjs";
-import { Proxy } from "./harness/proxy.mjs";
-import { Server } from "./harness/server.mjs";
 import { act } from "./harness/stage.mjs";
 import { gate } from "./harness/upstream.mjs";
 
@@ -65,9 +63,7 @@ for (const how of ["cut", "silence"]) {
     const words = Array.from({ length: 60 }, (_, i) => `w${i} `);
     const shown = (n) => words.slice(0, n).join("");
     t.upstream.on(`resume after ${how}`, wordByWord(words, g));
-    const line = await Proxy.start(t.server.addr);
-    t.onEnd(() => line.stop());
-    t.expectComplaint(/net::ERR_|WebSocket connection/);
+    const line = await t.line();
     const { page } = await t.overview({ url: line.url });
     const chat = new Chat(page);
     await chat.ask(`resume after ${how}`);
@@ -116,7 +112,8 @@ act("the values that the assistant read are shown, and lead to the thing", async
     r.say(`It has ${read.things[0].properties.temperature.value} °C.`);
     r.done();
   });
-  const { page } = await t.overview();
+  const view = await t.overview({ path: "/app?thing=plant/line1/tank" });
+  const { page } = view;
   const chat = new Chat(page);
   await chat.ask("Is CV-02 hot?");
   await chat.phase("done");
@@ -125,7 +122,8 @@ act("the values that the assistant read are shown, and lead to the thing", async
   await tool.getByText(/^Read \d+ signals$/).click();
   await tool.getByText(/temperature [\d.]+ °C/).waitFor();
   await chat.last.getByRole("list", { name: "Sources" }).getByRole("button").first().click();
-  await page.getByRole("complementary", { name: /CV-02/ }).waitFor();
+  await page.waitForURL(/thing=plant\/line1\/conveyor-2/);
+  await view.face(/CV-02/);
 });
 
 act("hostile Markdown does no harm", async (t) => {
@@ -235,19 +233,18 @@ act("the copy button gives the Markdown as it came", async (t) => {
     r.say("Speed is **60 %**.");
     r.done();
   });
-  const w = await t.overview();
+  const { page, window: w } = await t.overview();
   await w.context.grantPermissions(["clipboard-read", "clipboard-write"]);
-  const chat = new Chat(w.page);
+  const chat = new Chat(page);
   await chat.ask("copy me");
   await chat.phase("done");
-  await w.page.getByRole("button", { name: "Copy answer" }).click();
-  await w.page.getByText("Copied").waitFor();
-  assert.equal(await w.page.evaluate(() => navigator.clipboard.readText()), "Speed is **60 %**.");
+  await page.getByRole("button", { name: "Copy answer" }).click();
+  await page.getByText("Copied").waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "Speed is **60 %**.");
 });
 
 act("without a model the drawer says what to set, and everything else works", async (t) => {
-  const server = await Server.start({ OPENAI_BASE_URL: "", OPENAI_API_KEY: "" });
-  t.onEnd(() => server.stop());
+  const server = await t.ownServer();
   const { page } = await t.overview({ url: server.url });
   const setup = page.getByRole("region", { name: "The assistant has no language model yet" });
   for (const line of ["OPENAI_API_KEY=", "Ollama", "OPENAI_BASE_URL=http://127.0.0.1:11434/v1", "llama.cpp"]) {
@@ -261,8 +258,7 @@ act("without a model the drawer says what to set, and everything else works", as
 });
 
 act("too many questions: it says when to ask again", async (t) => {
-  const server = await Server.start({ OPENAI_BASE_URL: t.upstream.url, ECHOTWIN_GPT_PER_MINUTE: "1" });
-  t.onEnd(() => server.stop());
+  const { server } = await t.quietServer({ ECHOTWIN_GPT_PER_MINUTE: "1" });
   t.expectComplaint(/status of 429/);
   const { page } = await t.overview({ url: server.url });
   const chat = new Chat(page);
@@ -277,15 +273,14 @@ act("too many questions: it says when to ask again", async (t) => {
 });
 
 act("a session that ended leads to the login, and back to the question", async (t) => {
-  t.expectComplaint(/status of 401/, /net::ERR_|WebSocket connection/);
-  const w = await t.overview();
-  const chat = new Chat(w.page);
+  t.expectComplaint(/status of 401/, /net::ERR_|WebSocket connection to/);
+  const { page, window: w } = await t.overview();
   await w.context.clearCookies();
-  await chat.ask("Am I still here?");
-  await w.page.waitForURL(/\/login\.html/);
+  await new Chat(page).ask("Am I still here?");
+  await page.waitForURL(/\/login\.html/);
   await w.signIn();
-  await w.page.goto("/app");
-  await w.page.getByText("Am I still here?").waitFor();
-  await w.page.getByRole("button", { name: "Ask again" }).click();
-  await chat.phase("done");
+  await page.goto("/app");
+  await page.getByText("Am I still here?").waitFor();
+  await page.getByRole("button", { name: "Ask again" }).click();
+  await new Chat(page).phase("done");
 });

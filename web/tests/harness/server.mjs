@@ -1,7 +1,7 @@
 // Starts the real binary in a folder of its own and waits until it serves.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,52 +11,73 @@ import { setTimeout as sleep } from "node:timers/promises";
 export const user = { username: "admin", password: "123456" };
 
 export class Server {
-  /** Free ports can be taken by somebody else before they are used, so it may take another. */
-  static async start(env = {}) {
+  #env = {};
+  /** Resolves when the process has ended. */
+  #gone = Promise.resolve();
+
+  /**
+   * `things` are the descriptions in its data folder. Free ports can be taken by
+   * somebody else before they are used, so it may take others.
+   */
+  static async start(env = {}, things = []) {
     for (let tries = 1; ; tries++) {
       try {
-        return await Server.#start(env);
+        return await Server.#start(env, things);
       } catch (err) {
         if (tries === 3) throw err;
       }
     }
   }
 
-  static async #start(env) {
+  static async #start(env, things) {
     const s = new Server();
     const [port, mqtt] = [await freePort(), await freePort()];
     s.addr = `127.0.0.1:${port}`;
     s.url = `http://${s.addr}`;
     s.mqtt = `mqtt://127.0.0.1:${mqtt}`;
     s.dir = await mkdtemp(join(tmpdir(), "echotwin-browser-"));
-    s.output = "";
-    s.process = spawn(process.env.ECHOTWIN_BIN, {
-      cwd: s.dir, // so that no .env of the checkout is read
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        PATH: process.env.PATH,
-        HOME: s.dir,
-        HOST: "127.0.0.1",
-        PORT: String(port),
-        ECHOTWIN_DATA: join(s.dir, "data"),
-        ECHOTWIN_MQTT_ADDR: `127.0.0.1:${mqtt}`,
-        ECHOTWIN_DEMO: "true",
-        ECHOTWIN_GPT_PER_MINUTE: "1000",
-        DRAIN: "100ms",
-        ...env,
-      },
-    });
-    for (const out of [s.process.stdout, s.process.stderr]) {
-      out.on("data", (b) => (s.output = (s.output + b).slice(-20_000)));
-    }
-    s.gone = once(s.process, "exit");
+    await mkdir(join(s.dir, "data", "things"), { recursive: true });
+    for (const [i, td] of things.entries()) await writeFile(join(s.dir, "data", "things", `${i}.json`), JSON.stringify(td));
+    s.#env = {
+      PATH: process.env.PATH,
+      HOME: s.dir,
+      HOST: "127.0.0.1",
+      PORT: String(port),
+      ECHOTWIN_DATA: join(s.dir, "data"),
+      ECHOTWIN_MQTT_ADDR: `127.0.0.1:${mqtt}`,
+      ECHOTWIN_DEMO: "true",
+      ECHOTWIN_GPT_PER_MINUTE: "1000",
+      DRAIN: "100ms",
+      ...env,
+    };
     try {
-      await s.#serving();
+      await s.#run();
     } catch (err) {
       await s.stop();
       throw err;
     }
     return s;
+  }
+
+  /** Ends it as kill -9 does and starts it again, in the same folder and on the same ports. */
+  async restart() {
+    this.process.kill("SIGKILL");
+    await this.#gone;
+    await this.#run();
+  }
+
+  async #run() {
+    this.output = "";
+    this.process = spawn(process.env.ECHOTWIN_BIN, {
+      cwd: this.dir, // so that no .env of the checkout is read
+      stdio: ["ignore", "pipe", "pipe"],
+      env: this.#env,
+    });
+    for (const out of [this.process.stdout, this.process.stderr]) {
+      out.on("data", (b) => (this.output = (this.output + b).slice(-20_000)));
+    }
+    this.#gone = once(this.process, "exit");
+    await this.#serving();
   }
 
   async #serving() {
@@ -72,7 +93,7 @@ export class Server {
     if (this.process.exitCode === null && this.process.signalCode === null) {
       this.process.kill("SIGTERM");
       const late = setTimeout(() => this.process.kill("SIGKILL"), 15_000);
-      await this.gone;
+      await this.#gone;
       clearTimeout(late);
     }
     await rm(this.dir, { recursive: true, force: true });

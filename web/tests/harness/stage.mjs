@@ -3,6 +3,9 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Window, launch } from "./browser.mjs";
+import { Device, conveyor, conveyorTD } from "./device.mjs";
+import { Overview } from "./overview.mjs";
+import { Proxy } from "./proxy.mjs";
 import { Server } from "./server.mjs";
 import { Upstream } from "./upstream.mjs";
 
@@ -87,7 +90,38 @@ export class Act {
     const w = await this.window(options);
     await w.signIn();
     await w.page.goto(options.path ?? "/app");
-    return w;
+    const view = new Overview(w);
+    await view.live();
+    return view;
+  }
+
+  /** A server of its own, for one test. */
+  async ownServer(env = {}, things = []) {
+    const server = await Server.start(env, things);
+    this.onEnd(() => server.stop());
+    return server;
+  }
+
+  /** A server without the demo line, whose only device is in the test's hands. */
+  async quietServer(env = {}) {
+    const server = await this.ownServer({ ECHOTWIN_DEMO: "false", OPENAI_BASE_URL: this.upstream.url, ...env }, [conveyorTD]);
+    const device = await this.device(server, conveyor);
+    return { server, device };
+  }
+
+  async device(server, thing) {
+    const device = await Device.connect(server.mqtt, thing);
+    this.onEnd(() => device.end());
+    return device;
+  }
+
+  /** A line to the server that the test can break. */
+  async line(server = this.server) {
+    const line = await Proxy.start(server.addr);
+    this.onEnd(() => line.stop());
+    // What breaks on purpose, the console is allowed to say.
+    this.expectComplaint(/net::ERR_|WebSocket connection to/);
+    return line;
   }
 
   checkComplaints() {

@@ -1,0 +1,113 @@
+// A command from the wish to the device's word, and everything that may stop it.
+import assert from "node:assert/strict";
+import { conveyor } from "./harness/device.mjs";
+import { user } from "./harness/server.mjs";
+import { act } from "./harness/stage.mjs";
+
+act("SPEED goes from review to acknowledged, and the line obeys", async (t) => {
+  const view = await t.overview();
+  const { page } = view;
+  await view.face(/CV-02/);
+  await view.speed.fill("55");
+  await view.review.click();
+  const review = page.getByRole("region", { name: "Review the command" });
+  await review.getByText("Inside the allowed range 20–100 %").waitFor();
+  await review.getByRole("button", { name: "Edit" }).click();
+  await view.speed.fill("57");
+  await view.review.click();
+  await review.getByRole("button", { name: "Confirm SPEED 57 %" }).click();
+  await view.steps.getByText("Acknowledged").waitFor();
+  await page.locator(".last .steps li.ok").nth(2).waitFor();
+  await view.shows(conveyor, "speed", /5[67]/); // the feedback follows, with the belt's inertia
+  await page.locator(".activity").getByText(/SPEED CV-02 .* acknowledged/).first().waitFor();
+});
+
+act("a limit is named on the screen, and by the server to who goes around it", async (t) => {
+  const view = await t.overview();
+  await view.face(/CV-02/);
+  for (const wrong of ["250", "19.9"]) {
+    await view.speed.fill(wrong);
+    await view.page.getByRole("alert").filter({ hasText: "Allowed is 20–100 %" }).waitFor();
+    assert.equal(await view.review.isDisabled(), true);
+  }
+  await view.speed.fill("100");
+  assert.equal(await view.review.isEnabled(), true);
+  const res = await view.window.context.request.post(`/api/things/${conveyor}/actions/setSpeed`, { data: { speed: 250 } });
+  assert.equal(res.status(), 422);
+  const said = await res.json();
+  assert.equal(said.maximum, 100);
+  assert.match(said.error, /100/);
+});
+
+act("what the device says is what is shown: failed, or nothing yet", async (t) => {
+  const { server, device } = await t.quietServer();
+  await device.say({ speed: 60, temperature: 42, running: true });
+  let answer = { ok: false, error: "belt jammed" };
+  let release = () => {};
+  await device.obey(async () => {
+    await new Promise((resolve) => (release = resolve));
+    return answer;
+  });
+  const view = await t.overview({ url: server.url });
+  const send = async (speed) => {
+    await view.speed.fill(speed);
+    await view.review.click();
+    await view.page.getByRole("button", { name: `Confirm SPEED ${speed} %` }).click();
+    await view.steps.getByText("Waiting for device").waitFor();
+    assert.equal(await view.review.isDisabled(), true); // one at a time
+  };
+  await send("70");
+  release();
+  await view.steps.getByText("Failed").waitFor();
+  await view.page.locator(".last").getByText("belt jammed").waitFor();
+  answer = { ok: true };
+  await send("71");
+  release();
+  await view.steps.getByText("Acknowledged").waitFor();
+});
+
+act("a device that is not there gets no command, and that is said", async (t) => {
+  const { server, device } = await t.quietServer();
+  await device.say({ speed: 60, temperature: 42, running: true }); // it subscribes to nothing
+  const view = await t.overview({ url: server.url });
+  await view.speed.fill("70");
+  await view.review.click();
+  await view.page.getByRole("button", { name: "Confirm SPEED 70 %" }).click();
+  await view.steps.getByText("Rejected").waitFor();
+});
+
+act("login, choosing a conveyor and sending a command need no mouse", async (t) => {
+  const { page } = await t.window();
+  await page.goto("/login.html");
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.id ?? "");
+  /** Presses Tab until the focus is on what `selector` says. */
+  const tabTo = async (selector) => {
+    for (let i = 0; i < 120; i++) {
+      if (await page.evaluate((s) => document.activeElement?.matches(s) ?? false, selector)) return;
+      await page.keyboard.press("Tab");
+    }
+    assert.fail(`Tab never came to ${selector}; it is on ${await focused()}`);
+  };
+  await page.waitForFunction(() => document.activeElement?.id === "username");
+  await page.keyboard.type(user.username);
+  await tabTo("#password");
+  await page.keyboard.type(user.password);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/app$/);
+
+  const cv1 = `[data-thing="plant/line1/conveyor-1"]`;
+  await page.locator(cv1).waitFor();
+  await page.locator(".link b").filter({ hasText: "Live" }).waitFor();
+  await tabTo(cv1);
+  await page.keyboard.press("Enter");
+  await page.locator(".face").filter({ hasText: "CV-01" }).waitFor();
+  await tabTo(".face input[type=number]");
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.type("63");
+  await page.keyboard.press("Enter");
+  await page.getByRole("region", { name: "Review the command" }).waitFor();
+  await tabTo(".review .primary");
+  await page.keyboard.press("Enter");
+  await page.getByRole("list", { name: "Command state" }).getByText("Acknowledged").waitFor();
+  await page.locator(".last .steps li.ok").nth(2).waitFor();
+});

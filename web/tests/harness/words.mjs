@@ -1,0 +1,58 @@
+// The dictionaries of the pages, to look for words of the wrong language.
+import { readFile } from "node:fs/promises";
+import ts from "typescript";
+
+/** @returns {Promise<{ en: Record<string, string>, vi: Record<string, string> }[]>} */
+export async function dictionaries() {
+  const all = [];
+  for (const dir of ["../../src/i18n/", "../../src/assistant/"]) {
+    const [en, vi] = await Promise.all(["en", "vi"].map((lang) => load(new URL(`${dir}${lang}.ts`, import.meta.url), lang)));
+    all.push({ en, vi });
+  }
+  return all;
+}
+
+async function load(url, name) {
+  const source = ts.transpileModule(await readFile(url, "utf8"), { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } });
+  const module = await import(`data:text/javascript,${encodeURIComponent(source.outputText)}`);
+  return module[name];
+}
+
+/**
+ * What finds texts that are English where they should be Vietnamese. A text that
+ * is the same in both languages, or that is right Vietnamese for another key, is
+ * none.
+ */
+export async function englishFinder(more = []) {
+  const patterns = [];
+  const right = new Set();
+  const books = [...(await dictionaries()), ...more];
+  for (const { vi } of books) for (const text of Object.values(vi)) right.add(text);
+  for (const { en, vi } of books) {
+    for (const key of Object.keys(en)) {
+      // A text that is mostly places ("{n} min") would match everything.
+      const letters = en[key].replace(/\{\w+\}/g, "").replace(/[^\p{L}]/gu, "");
+      if (en[key] === vi[key] || right.has(en[key]) || letters.length < 3) continue;
+      const parts = en[key].split(/\{\w+\}/).map((s) => s.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+      patterns.push({ key, re: new RegExp(`^${parts.join(".+?")}$`) });
+    }
+  }
+  return (texts) => texts.flatMap((text) => patterns.filter((p) => p.re.test(text)).map((p) => `${p.key}: ${text}`));
+}
+
+/** Every text that a page shows or says. Runs in the page. */
+export function textsOfPage() {
+  const texts = new Set([document.title]);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest("[lang=en], .md, script, style")) continue;
+    texts.add(node.data.trim());
+    texts.add(node.parentElement.textContent.trim());
+  }
+  for (const e of document.querySelectorAll("[aria-label], [title], [placeholder], [aria-valuetext]")) {
+    for (const a of ["aria-label", "title", "placeholder", "aria-valuetext"]) texts.add(e.getAttribute(a) ?? "");
+  }
+  texts.delete("");
+  return [...texts];
+}
