@@ -78,6 +78,8 @@ func (b *Bus) store(ctx context.Context, id string, lines []byte) (uint64, error
 			again = false // the log said no
 		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded):
 			// Nobody took it: the cluster is electing, or the connection is down.
+			// A server of our own that takes nothing has stopped for good.
+			again = b.server == nil
 		default:
 			unsure = true
 		}

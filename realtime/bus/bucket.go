@@ -35,11 +35,19 @@ func (b *Bus) Bucket(ctx context.Context, name string) (*Bucket, error) {
 		return nil, err
 	}
 	defer b.leave()
-	kv, err := b.js.KeyValue(ctx, name)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		if _, err = b.create(ctx, bucketConfig(name)); err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			kv, err = b.js.KeyValue(ctx, name)
+	cfg := bucketConfig(name)
+	s, err := b.js.Stream(ctx, cfg.Name)
+	switch {
+	case err == nil:
+		b.raise(ctx, s)
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		if _, err = b.create(ctx, cfg); errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			err = nil // another node was first
 		}
+	}
+	var kv jetstream.KeyValue
+	if err == nil {
+		kv, err = b.js.KeyValue(ctx, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("bus: open bucket %q: %w", name, err)

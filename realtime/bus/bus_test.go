@@ -100,8 +100,18 @@ func TestConsumeGivesEveryBundleInOrder(t *testing.T) {
 func TestConsumeGoesOnWithWhatIsAppended(t *testing.T) {
 	b := open(t, Config{Dir: t.TempDir()})
 	mustAppend(t, b, 1, 3)
-	go mustAppend(t, b, 4, 10)
+	appended := make(chan error, 1)
+	go func() {
+		var err error
+		for n := 4; n <= 10 && err == nil; n++ {
+			_, err = b.Append(t.Context(), line(n))
+		}
+		appended <- err
+	}()
 	names, _ := read(t, b, 2, 8)
+	if err := <-appended; err != nil {
+		t.Fatal(err)
+	}
 	if strings.Join(names, " ") != "3 4 5 6 7 8 9 10" {
 		t.Errorf("got %v", names)
 	}

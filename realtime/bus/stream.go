@@ -17,7 +17,10 @@ const (
 
 	// dedupe is how long the log knows the ids of its bundles. Append gives up
 	// well before, so no second try can come too late to be recognised.
-	dedupe = time.Minute
+	dedupe = 20 * time.Second
+
+	// replicas are made when the cluster has the servers for them.
+	replicas = 3
 
 	// The smallest log that is still worth having.
 	minBytes = 64 << 20
@@ -54,6 +57,7 @@ func (b *Bus) openLog(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
+	s = b.raise(ctx, s)
 	info := s.CachedInfo()
 	if info.Config.Metadata[epochKey] == "" {
 		return fmt.Errorf("the server has a stream %s that is not ours", logName)
@@ -82,7 +86,7 @@ func (b *Bus) logConfig(epoch string) jetstream.StreamConfig {
 func (b *Bus) create(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	cfg.Replicas = 1
 	if b.server == nil {
-		cfg.Replicas = 3
+		cfg.Replicas = replicas
 	}
 	for {
 		s, err := b.js.CreateStream(ctx, cfg)
@@ -97,6 +101,20 @@ func (b *Bus) create(ctx context.Context, cfg jetstream.StreamConfig) (jetstream
 			return s, err
 		}
 	}
+}
+
+// raise gives a stream that was made before the cluster was whole its replicas.
+// It stays as it is when the cluster is still not.
+func (b *Bus) raise(ctx context.Context, s jetstream.Stream) jetstream.Stream {
+	cfg := s.CachedInfo().Config
+	if b.server != nil || cfg.Replicas >= replicas {
+		return s
+	}
+	cfg.Replicas = replicas
+	if raised, err := b.js.UpdateStream(ctx, cfg); err == nil {
+		return raised
+	}
+	return s
 }
 
 // adjust brings the limits of a log that was made earlier to the configured
