@@ -48,6 +48,9 @@ test("a refusal says when to try again, and when not to at all", () => {
   const many = newTurn(1, "q");
   refuse(many, { code: "", message: "Too Many Requests", status: 429, retryAfter: 12 }, 1000);
   expect(many.failure).toEqual({ code: "too_many", message: "Too Many Requests", retryable: true, retryAt: 13000 });
+  const runs = newTurn(3, "q");
+  refuse(runs, { code: "too_many_runs", message: "", status: 429 }, 0);
+  expect(runs.failure).toMatchObject({ code: "too_many_runs", retryable: true });
   const long = newTurn(2, "q");
   refuse(long, { code: "malformed", message: "too long", status: 400 }, 0);
   expect(long.failure).toMatchObject({ retryable: false });

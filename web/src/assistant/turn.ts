@@ -122,10 +122,10 @@ export function stop(t: Turn): void {
 
 /** Ends the turn because the server took no question or the answer could not be brought home. */
 export function refuse(t: Turn, r: Refusal, now: number): void {
-  const f: Failure = { code: r.code || `http_${r.status}`, message: r.message, retryable: true };
+  const code = r.code || (r.status === 429 ? "too_many" : `http_${r.status}`);
   // Asking the same again gets the same answer.
-  if (r.status === 400 || r.status === 403 || r.status === 413 || r.status === 422) f.retryable = false;
-  if (r.status === 429) f.code = "too_many";
+  const useless = r.status === 400 || r.status === 403 || r.status === 413 || r.status === 422 || code === "missing_key";
+  const f: Failure = { code, message: r.message, retryable: !useless };
   fail(t, f, r.retryAfter ?? 0, now);
 }
 
