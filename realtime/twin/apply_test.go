@@ -112,6 +112,9 @@ func TestQuality(t *testing.T) {
 		{`{"running":false}`, "running", "false good"},
 		{`{"count":7.0}`, "count", "7.0 good"},
 		{`{"count":7.5}`, "count", " bad"},
+		{`{"above":0}`, "above", "0 out_of_range"},
+		{`{"above":0.1}`, "above", "0.1 good"},
+		{`{"above":5}`, "above", "5 out_of_range"},
 		{`{"new":"x"}`, "new", `"x" good`},
 		{`{"new":null}`, "new", `null good`},
 	} {

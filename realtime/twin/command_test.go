@@ -213,7 +213,8 @@ func TestALateResultIsANoteAndNoChange(t *testing.T) {
 
 func TestARepeatedKeyNeverRunsTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &plant{t: t}
+		// All have seen that the key is free before one of them is in the log.
+		p := &plant{t: t, hold: make(chan struct{})}
 		one, l := p.node(conveyor)
 		two, _ := p.node(conveyor)
 		var runs atomic.Int32
@@ -234,6 +235,8 @@ func TestARepeatedKeyNeverRunsTwice(t *testing.T) {
 				}
 			})
 		}
+		synctest.Wait()
+		close(p.hold)
 		wg.Wait()
 		again, err := two.Invoke(t.Context(), i)
 		for _, o := range outcomes {
@@ -470,6 +473,99 @@ func TestCommandsAreListedAndBounded(t *testing.T) {
 	}
 	if got := tw.Commands(-1, ""); len(got) != 0 {
 		t.Errorf("got %d commands for limit -1", len(got))
+	}
+}
+
+// What a command is follows from the order of the log alone, also when the log
+// has steps that were too late or are twice.
+func TestTheOrderOfTheLogDecides(t *testing.T) {
+	step := func(cmd, status, key string) realtime.Record {
+		data, err := json.Marshal(command{Invoked: realtime.Invoked{ID: cmd, Status: status, User: "ana"}, Key: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return realtime.Record{Kind: realtime.Command, Thing: conveyorID, TS: noon, At: noon, Cmd: cmd, Data: data}
+	}
+	result := realtime.Record{Kind: realtime.Result, TS: noon, At: noon, Cmd: "1", Data: json.RawMessage(`{"ok":true}`)}
+	for _, tt := range []struct {
+		log  []realtime.Record
+		want []string
+	}{
+		{[]realtime.Record{step("1", "accepted", ""), step("1", "sent", ""), result, step("1", "timeout", "")}, []string{"accepted", "sent", "done"}},
+		{[]realtime.Record{step("1", "accepted", ""), result, step("1", "sent", "")}, []string{"accepted", "done"}},
+		{[]realtime.Record{step("1", "accepted", ""), step("1", "timeout", ""), step("1", "timeout", ""), step("1", "sent", "")}, []string{"accepted", "timeout"}},
+		{[]realtime.Record{step("1", "accepted", ""), step("1", "sent", ""), step("1", "sent", ""), step("1", "accepted", "")}, []string{"accepted", "sent"}},
+		{[]realtime.Record{step("1", "accepted", ""), result, result}, []string{"accepted", "done"}},
+		{[]realtime.Record{step("1", "accepted", "k"), step("2", "accepted", "k"), step("2", "sent", "k")}, []string{"accepted"}},
+		{[]realtime.Record{step("2", "rejected", "k"), step("1", "accepted", "k")}, []string{"rejected", "accepted"}},
+		{[]realtime.Record{result}, nil},
+	} {
+		tw, l := New(Config{}), &listener{}
+		tw.OnChange(l.hear)
+		for i, r := range tt.log {
+			tw.Apply(realtime.Bundle{Seq: uint64(i + 1), Records: []realtime.Record{r}})
+		}
+		if got := l.steps(); !slices.Equal(got, tt.want) {
+			t.Errorf("got %v, want %v", got, tt.want)
+		}
+	}
+}
+
+func TestACommandUnderWayIsNotForgotten(t *testing.T) {
+	cs := newCommands()
+	for n := range 3 * keepCommands {
+		c := command{Invoked: realtime.Invoked{ID: fmt.Sprintf("%06d", n), Status: realtime.Failed}}
+		if n == 0 {
+			c.Status = realtime.Sent
+		}
+		cs.put(c)
+	}
+	if cs.byID["000000"] == nil || len(cs.byID) != keepCommands || cs.byID["002999"] == nil {
+		t.Errorf("%d commands are kept, the open one: %v", len(cs.byID), cs.byID["000000"])
+	}
+	for n := range 3 * keepCommands {
+		cs.put(command{Invoked: realtime.Invoked{ID: fmt.Sprintf("open-%06d", n), Status: realtime.Sent}})
+	}
+	if len(cs.byID) != keepCommands {
+		t.Errorf("%d open commands are kept", len(cs.byID))
+	}
+}
+
+// A sender that gives up when its context does, as the real one.
+type slowSender struct{ cancelled chan error }
+
+func (s slowSender) Send(ctx context.Context, _, _, _ string, _ []byte) error {
+	<-ctx.Done()
+	s.cancelled <- ctx.Err()
+	return ctx.Err()
+}
+
+func TestSendingEndsByItsTimeAndNotByItsCaller(t *testing.T) {
+	for _, tt := range []struct {
+		who  string
+		want time.Duration
+	}{{"caller", 10 * time.Second}, {"server", time.Second}} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &plant{t: t}
+			s := slowSender{make(chan error, 1)}
+			tw := New(Config{Log: p, Devices: s})
+			if err := tw.Describe([]byte(conveyor)); err != nil {
+				t.Fatal(err)
+			}
+			p.join(tw)
+			caller, leave := context.WithCancel(t.Context())
+			server, stop := context.WithCancel(t.Context())
+			defer stop()
+			defer leave()
+			go tw.Run(server)
+			time.AfterFunc(time.Second, map[string]func(){"caller": leave, "server": stop}[tt.who])
+			began := time.Now()
+			go tw.Invoke(caller, speed(`{"speed":80}`))
+			<-s.cancelled
+			if took := time.Since(began); took != tt.want {
+				t.Errorf("the %s left after 1 s and sending ended after %v, want %v", tt.who, took, tt.want)
+			}
+		})
 	}
 }
 

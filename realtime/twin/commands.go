@@ -104,28 +104,30 @@ func (cs *commands) holder(c command) *command {
 	return cs.byID[cs.keys[c.owner()]]
 }
 
-// put takes a command's next step. It is false when the step does not count: a
-// status only moves forward, and only the first command with a key is one.
-func (cs *commands) put(c command) bool {
-	old := cs.byID[c.ID]
-	if old != nil {
+// put takes a command's next step and returns the command as it is then, or nil
+// when the step does not count: a status only moves forward, and only the first
+// command with a key is one. Who asked for what stays as the first step had it.
+func (cs *commands) put(c command) *command {
+	if old := cs.byID[c.ID]; old != nil {
 		if old.Ended() || c.Status == realtime.Accepted || c.Status == old.Status {
-			return false
+			return nil
 		}
-		cs.byID[c.ID] = &c
-		return true
+		next := *old
+		next.Status, next.TS, next.Output, next.Error, next.Problem = c.Status, c.TS, c.Output, c.Error, c.Problem
+		cs.byID[c.ID] = &next
+		return &next
 	}
 	// The key of a command that was rejected before it was accepted stays free.
 	if c.Key != "" && c.Status != realtime.Rejected {
 		if cs.holder(c) != nil {
-			return false
+			return nil
 		}
 		cs.keys[c.owner()] = c.ID
 	}
 	cs.byID[c.ID] = &c
 	cs.order = append(cs.order, c.ID)
 	cs.forget()
-	return true
+	return &c
 }
 
 // forget keeps the list bounded. The oldest ended command goes first.
@@ -149,8 +151,8 @@ func (a *applying) command(r *realtime.Record) {
 		return
 	}
 	c.ID, c.Thing = r.Cmd, r.Thing
-	if a.commands.put(c) {
-		a.tellCommand(c)
+	if next := a.commands.put(c); next != nil {
+		a.tellCommand(next)
 	}
 }
 
@@ -170,16 +172,15 @@ func (a *applying) result(r *realtime.Record) {
 		// have acted on it.
 		c.Late = true
 		c.Error += "; a late result says: " + answer.String()
-		a.commands.byID[c.ID] = &c
 	} else {
 		c.Status, c.Error = answer.status, answer.err
-		a.commands.put(c)
 	}
-	a.tellCommand(c)
+	a.commands.byID[c.ID] = &c
+	a.tellCommand(&c)
 }
 
 // tellCommand tells a command's step as the wire's cmd frame has it.
-func (a *applying) tellCommand(c command) {
+func (a *applying) tellCommand(c *command) {
 	body, err := json.Marshal(c.Invoked)
 	if err != nil {
 		a.stats.Unreadable++
