@@ -37,17 +37,21 @@ act("an answer appears word by word", async (t) => {
   await chat.send.waitFor();
 });
 
-for (const how of ["button", "Escape"]) {
+for (const how of ["the Stop button", "Escape in the box", "Escape after a suggestion"]) {
   act(`${how} stops an answer at once, and the model with it`, async (t) => {
     const g = gate();
-    t.upstream.on(`stop by ${how}`, wordByWord(Array.from({ length: 500 }, (_, i) => `w${i} `), g));
+    const suggestion = how === "Escape after a suggestion";
+    const question = suggestion ? "How is the line running now?" : `stop by ${how}`;
+    t.upstream.on(question, wordByWord(Array.from({ length: 500 }, (_, i) => `w${i} `), g));
     const { page } = await t.overview();
     const chat = new Chat(page);
-    await chat.ask(`stop by ${how}`);
+    if (suggestion) await page.getByRole("button", { name: question }).click();
+    else await chat.ask(question);
     g.step(3);
     await chat.shows("w0 w1 w2");
     const request = t.upstream.requests.at(-1);
-    if (how === "button") await chat.stop.click();
+    if (how === "the Stop button") await chat.stop.click();
+    else if (suggestion) await page.keyboard.press("Escape");
     else await chat.box.press("Escape");
     await chat.phase("stopped");
     await request.closed;
