@@ -173,7 +173,7 @@ func (j *job) ask(ctx context.Context, round int, force bool) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	defer s.close(func(drain func()) { go drain() })
+	defer s.close(j.working.Go)
 	var out reply
 	var text []byte
 	chunks := int64(0)

@@ -162,10 +162,7 @@ func (s *Server) routes() {
 	s.thingRoutes()
 	s.telemetryRoutes()
 
-	// The assistant's routes are in gpt.go.
-	if a, ok := any(s).(interface{ gptRoutes(*echo.Group) }); ok {
-		a.gptRoutes(s.echo.Group("", s.requireUser))
-	}
+	s.gptRoutes()
 }
 
 // accountRoutes is users and what is issued to them and to devices.
