@@ -7,8 +7,8 @@ import type { Property } from "../model/td";
 
 export interface Labels {
   number(value: number, decimals: number): string;
-  /** A moment on the time axis, seconds. */
-  clock(seconds: number): string;
+  /** A moment on a time axis with steps of so many seconds. */
+  clock(at: number, step: number): string;
   now: string;
   high: string;
   low: string;
@@ -28,6 +28,7 @@ export function chart(box: HTMLElement, labels: () => Labels): Chart {
   let span = 300;
   const css = (name: string) => getComputedStyle(box).getPropertyValue(name).trim();
   const px = () => devicePixelRatio;
+  const scaled = () => font.replace("10.5", String(10.5 * px()));
 
   const axis = { font, stroke: () => css("--mu"), ticks: { show: false } };
   const plot = new uPlot(
@@ -39,15 +40,26 @@ export function chart(box: HTMLElement, labels: () => Labels): Chart {
       cursor: { show: false },
       scales: { x: { time: false, range: (u) => [(u.data[0].at(-1) ?? 0) - span, u.data[0].at(-1) ?? 0] }, y: { range: (_u, low, high) => yRange(property, low, high) } },
       axes: [
-        { ...axis, grid: { show: false }, size: 20, gap: 4, splits: (_u, _i, low, high) => timeSplits(low, high), values: (u, s) => s.map((v) => (v === u.scales.x!.max ? labels().now : labels().clock(v))) },
+        { ...axis, grid: { show: false }, size: 20, gap: 4, splits: (_u, _i, low, high) => timeSplits(low, high), values: (u, s) => s.map((v) => (v === u.scales.x!.max ? "" : labels().clock(v, (s[1] ?? 0) - (s[0] ?? 0)))) },
         { ...axis, grid: { stroke: () => css("--line"), width: 1 }, size: 44, gap: 6, space: 24, values: (_u, splits, _axis, _space, step) => splits.map((v) => labels().number(v, decimalsOf(step))) },
       ],
       series: [{}, { stroke: () => css("--trace"), width: 1.5, points: { show: false }, spanGaps: false }],
-      hooks: { drawClear: [(u) => property?.band && band(u, property.band, css("--band"))], draw: [(u) => property && limits(u, property), (u) => property && newest(u, property)] },
+      hooks: { drawClear: [(u) => property?.band && band(u, property.band, css("--band"))], draw: [present, (u) => property && limits(u, property), (u) => property && newest(u, property)] },
     },
     [[], []],
     box,
   );
+
+  /** The right end of the time axis; uPlot would centre its label there, half outside. */
+  function present(u: uPlot): void {
+    u.ctx.save();
+    u.ctx.font = scaled();
+    u.ctx.fillStyle = css("--mu");
+    u.ctx.textAlign = "right";
+    u.ctx.textBaseline = "top";
+    u.ctx.fillText(labels().now, u.bbox.left + u.bbox.width + 8 * px(), u.bbox.top + u.bbox.height + 4 * px());
+    u.ctx.restore();
+  }
 
   function band(u: uPlot, [low, high]: [number, number], colour: string): void {
     const { left, top, width, height } = u.bbox;
@@ -75,7 +87,7 @@ export function chart(box: HTMLElement, labels: () => Labels): Chart {
       u.ctx.moveTo(left, y);
       u.ctx.lineTo(left + width, y);
       u.ctx.stroke();
-      u.ctx.font = font.replace("10.5", String(10.5 * px()));
+      u.ctx.font = scaled();
       u.ctx.textAlign = "left";
       u.ctx.textBaseline = "alphabetic";
       u.ctx.fillText(`${name} ${labels().number(value, 1)}`, left + 5 * px(), y - 4 * px());
@@ -102,8 +114,9 @@ export function chart(box: HTMLElement, labels: () => Labels): Chart {
   return {
     paint(points, of, now, seconds) {
       property = of;
-      span = seconds;
-      const first = firstAfter(points.x, now - seconds);
+      // A young chart grows from a minute up to its range, instead of being mostly empty.
+      span = Math.min(seconds, Math.max(60, now - (points.x[0] ?? now)));
+      const first = firstAfter(points.x, now - span);
       // The last place in time is now, so that the axis runs on while nothing comes.
       plot.setData([[...points.x.slice(first), now], [...points.y.slice(first), null]]);
     },

@@ -16,7 +16,7 @@ const paintEvery = 250;
 class Screen {
   readonly store = new Store();
   readonly catalog = new Catalog(get);
-  readonly connection = new Connection({ url: liveUrl, store: this.store, subs: [{ path: "**", rate: 10 }] });
+  readonly connection = new Connection({ url: liveUrl, store: this.store, sub: { path: "**", rate: 10 } });
   readonly series = new Series([...kpis, ...trends].map((s) => keyOf(s.thing, s.property)));
 
   link = $state.raw<Link>(this.connection.link);

@@ -1,5 +1,5 @@
 // Texts that several parts of the overview compose in the same way.
-import { age, locale, number, t } from "../i18n";
+import { age, locale, t } from "../i18n";
 import type { Reading } from "../model/reading";
 import { unitText, valueText } from "../model/text";
 import type { Signal } from "./plant";
@@ -35,6 +35,12 @@ export function unitOf(reading: Reading): string {
   return unitText(reading.property.unit, locale.lang);
 }
 
+/** The same for a tile, abbreviated as instruments are on the floor. */
+export function tileTitle(signal: Signal, reading: Reading): string {
+  const title = signalTitle(signal, reading);
+  return locale.lang === "en" ? title.replace(/\btemperature$/, "temp.") : title;
+}
+
 /** The value with its unit, for a sentence. */
 export function withUnit(reading: Reading): string {
   const unit = unitOf(reading);
@@ -44,9 +50,4 @@ export function withUnit(reading: Reading): string {
 /** How old a reading is: "14 s"; "" when nobody knows. */
 export function ageText(reading: Reading): string {
   return Number.isFinite(reading.ts) ? age(screen.ageOf(reading.ts)) : "";
-}
-
-/** A limit or band with the decimals that its property has, and no more than it needs. */
-export function limitText(reading: Reading, limit: number): string {
-  return number(limit, Math.min(1, reading.property.decimals ?? 1));
 }

@@ -1,5 +1,5 @@
 import { Backoff } from "./backoff";
-import type { CommandStep, ErrorFrame, Fact, Frame, Hello, Request, Resync } from "./frames";
+import type { CommandStep, ErrorFrame, Fact, Frame, Hello, Request, Resync, Update } from "./frames";
 import { Lag } from "./lag";
 import { Socket, type OpenSocket } from "./socket";
 import type { Store } from "./store";
@@ -36,7 +36,8 @@ const healthyAfter = 10_000;
 export interface Options {
   url: () => string;
   store: Store;
-  subs: { path: string; rate?: number }[];
+  /** What it follows. */
+  sub: { path: string; rate?: number };
   open?: OpenSocket;
   random?: () => number;
 }
@@ -51,8 +52,10 @@ export class Connection {
   #socket: Socket | null = null;
   #backoff: Backoff;
   #epoch = "";
-  #seq = 0;
+  #cursor = 0; // a resume from here loses nothing
+  #last = 0; // of the last frame, for prev; ahead of the cursor inside pages and groups of facts
   #resuming = false;
+  #resumedAt = Infinity; // the update that reaches it ends the resume
   #bye = 0; // the server's wish for the next delay
   #retry: ReturnType<typeof setTimeout> | undefined;
   #grow: ReturnType<typeof setTimeout> | undefined; // until stale
@@ -74,7 +77,7 @@ export class Connection {
     return this.#link;
   }
   get seq(): number {
-    return this.#seq;
+    return this.#cursor;
   }
   get epoch(): string {
     return this.#epoch;
@@ -144,6 +147,7 @@ export class Connection {
     this.#socket?.drop();
     this.#socket = null;
     this.#resuming = false;
+    this.#resumedAt = Infinity;
     this.#options.store.interrupted();
   }
 
@@ -159,18 +163,16 @@ export class Connection {
       case "snapshot":
         this.#options.store.snapshot(frame);
         this.#epoch = frame.epoch;
-        this.#seq = frame.seq;
-        if (!frame.more) this.#current();
-        return;
+        this.#last = frame.seq;
+        if (frame.more) return; // a page is no cursor
+        this.#cursor = frame.seq;
+        return this.#current();
       case "update":
-        // Less than prev: a frame is missing. What this one brings is still true, but a gap is before it.
-        if (frame.prev > this.#seq && !this.#resuming) return this.#resume();
-        this.#options.store.update(frame);
-        this.#seq = Math.max(this.#seq, frame.seq);
-        return;
+        return this.#update(frame);
       case "resumed":
         this.#resuming = false;
-        if (frame.mode === "delta") this.#current();
+        // A delta ends with an update that says all of it; a snapshot with its last page.
+        if (frame.mode === "delta") this.#resumedAt = frame.seq;
         return;
       case "event":
       case "alarm":
@@ -192,27 +194,41 @@ export class Connection {
     }
   }
 
+  #update(frame: Update): void {
+    // A frame is missing before this one: ask for what it said, and for this one again.
+    if (frame.prev > this.#last) return this.#resuming ? undefined : this.#resume();
+    this.#options.store.update(frame);
+    this.#last = Math.max(this.#last, frame.seq);
+    this.#cursor = Math.max(this.#cursor, frame.seq);
+    if (frame.seq >= this.#resumedAt) this.#current();
+  }
+
   #fact(frame: Fact): void {
-    // Facts that share a seq say `more` on all but the last: only that one moves the cursor.
-    if (frame.seq !== undefined && !frame.more) this.#seq = Math.max(this.#seq, frame.seq);
+    if (frame.seq !== undefined) {
+      this.#last = Math.max(this.#last, frame.seq);
+      // Facts that share a seq say `more` on all but the last: only that one moves the cursor.
+      if (!frame.more) this.#cursor = Math.max(this.#cursor, frame.seq);
+    }
     this.#facts.tell(frame);
   }
 
   #hello(frame: Hello): void {
     this.#set({ user: frame.user ?? "" });
-    if (this.#epoch !== "" && this.#epoch === frame.epoch) return this.#resume();
+    if (this.#cursor > 0 && this.#epoch === frame.epoch) return this.#resume();
     // Another epoch is another log: its numbers mean nothing here.
     this.#epoch = frame.epoch;
-    this.#seq = 0;
-    for (const sub of this.#options.subs) this.#socket?.send({ type: "sub", ...sub });
+    this.#last = this.#cursor = 0;
+    this.#socket?.send({ type: "sub", ...this.#options.sub });
   }
 
   #resume(): void {
     this.#resuming = true;
-    this.#socket?.send({ type: "resume", epoch: this.#epoch, seq: this.#seq, subs: this.#options.subs });
+    this.#last = this.#cursor;
+    this.#socket?.send({ type: "resume", epoch: this.#epoch, seq: this.#cursor, subs: [this.#options.sub] });
   }
 
   #current(): void {
+    this.#resumedAt = Infinity;
     clearTimeout(this.#grow);
     this.#grow = undefined;
     clearTimeout(this.#well);

@@ -1,7 +1,7 @@
 // The live client of Echotwin: framework-free, also for scripts.
 //
 //   const store = new Store();
-//   const connection = new Connection({ url: () => "ws://host/ws", store, subs: [{ path: "plant/**", rate: 5 }] });
+//   const connection = new Connection({ url: () => "ws://host/ws", store, sub: { path: "plant/**", rate: 5 } });
 //   store.watch((changed) => …);
 //   connection.start();
 export { Connection, type Link, type Phase } from "./connection";

@@ -4,13 +4,13 @@ const keep = 5;
 
 /**
  * How long a question to the server takes, there and back, and how far the
- * server's clock is from ours. Both are medians of the last few answers, so
- * that one slow answer does not make the number jump.
+ * server's clock is from ours, over the last few answers, so that one slow
+ * answer does not make the numbers jump.
  */
 export class Lag {
   #asked = new Map<string, number>();
   #trips: number[] = [];
-  #skews: number[] = [];
+  #skews: { skew: number; trip: number }[] = [];
   #n = 0;
 
   /** Round trip in ms; NaN before the first answer. */
@@ -20,7 +20,8 @@ export class Lag {
 
   /** Server's clock minus ours in ms; NaN when the server does not say its time. */
   get skew(): number {
-    return median(this.#skews);
+    // The quickest answer tells it best: least of it was waiting.
+    return this.#skews.reduce((a, b) => (b.trip <= a.trip ? b : a), { skew: NaN, trip: Infinity }).skew;
   }
 
   /** Notes a question and gives its id. */
@@ -36,8 +37,10 @@ export class Lag {
     if (sent === undefined) return;
     this.#asked.delete(id);
     const now = performance.now();
-    push(this.#trips, now - sent);
-    if (pong.ts) push(this.#skews, Date.parse(pong.ts) - (Date.now() - (now - sent) / 2));
+    const trip = now - sent;
+    push(this.#trips, trip);
+    const skew = Date.parse(pong.ts ?? "") - (Date.now() - trip / 2);
+    if (Number.isFinite(skew)) push(this.#skews, { skew, trip });
   }
 
   /** The connection is gone, and with it the answers that are still out. */
@@ -47,8 +50,7 @@ export class Lag {
   }
 }
 
-function push(list: number[], value: number): void {
-  if (!Number.isFinite(value)) return;
+function push<T>(list: T[], value: T): void {
   list.push(value);
   if (list.length > keep) list.shift();
 }
