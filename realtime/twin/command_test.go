@@ -24,7 +24,7 @@ func speed(input string) realtime.Invocation {
 
 func TestACommandMovesOnEvidence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &plant{t: t}
+		p := &plant{t: t, lag: 5 * time.Millisecond}
 		tw, l := p.node(conveyor)
 		other, heard := p.node(conveyor) // another node, which only reads the log
 		var sent atomic.Value
@@ -40,6 +40,7 @@ func TestACommandMovesOnEvidence(t *testing.T) {
 		if err != nil || got.Status != realtime.Done || string(got.Output) != `{"speed":80}` || got.User != "ana" || got.Via != "ui" {
 			t.Errorf("got %+v, %v", got, err)
 		}
+		synctest.Wait() // for the other node
 		if sent.Load() != `{"speed":80}` {
 			t.Errorf("the device got %v", sent.Load())
 		}
@@ -79,7 +80,8 @@ func TestAnInputIsCheckedAgainstTheDescription(t *testing.T) {
 		{conveyorID, "setSpeed", ``, realtime.Problem{Code: "invalid", Message: "the input is missing", At: "/input"}},
 		{conveyorID, "stop", `{"now":true}`, realtime.Problem{Code: "invalid", Message: "stop takes no input", At: "/input"}},
 		{conveyorID, "setSpeed", `{"speed":80`, realtime.Problem{Code: "malformed", Message: "the input is not JSON: unexpected EOF", At: "/input"}},
-		{conveyorID, "setSpeed", `{"speed":1e999999999}`, realtime.Problem{Code: "malformed", Message: "the input is not JSON: the number 1e999999999 is too large or too long", At: "/input"}},
+		{conveyorID, "setSpeed", `{"speed":1e999999999}`, realtime.Problem{Code: "malformed", Message: "the input is not JSON: the number 1e999999999 is beyond what can be calculated with", At: "/input"}},
+		{conveyorID, "setSpeed", `{"speed":1e-999999999}`, realtime.Problem{Code: "malformed", Message: "the input is not JSON: the number 1e-999999999 is beyond what can be calculated with", At: "/input"}},
 		{conveyorID, "fly", `{}`, realtime.Problem{Code: "not_found", Message: "plant/line1/conveyor-2 has no action fly, only setSpeed, stop"}},
 		{"plant/none", "setSpeed", `{}`, realtime.Problem{Code: "not_found", Message: "there is no thing plant/none"}},
 		{"plant/new", "setSpeed", `{}`, realtime.Problem{Code: "not_found", Message: "plant/new is not described, so nothing is known that it could be asked to do"}},

@@ -92,7 +92,7 @@ func checkNumbers(v any) error {
 	switch v := v.(type) {
 	case json.Number:
 		if !tame(string(v)) {
-			return fmt.Errorf("the number %.40s is too large or too long", string(v))
+			return fmt.Errorf("the number %.40s is beyond what can be calculated with", string(v))
 		}
 	case []any:
 		for _, e := range v {

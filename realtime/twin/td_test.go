@@ -39,7 +39,7 @@ func TestDescribeSaysWhatIsWrongAndWhere(t *testing.T) {
 		{td(`"properties":{"x":{"echotwin:band":[2,1]}}`), "invalid", "/properties/x/echotwin:band", "the lower end of the band is above the upper one"},
 		{td(`"properties":{"x":{"echotwin:priority":5}}`), "out_of_range", "/properties/x/echotwin:priority", "echotwin:priority 5 is above the maximum 4"},
 		{td(`"properties":{"x":{"items":{"type":1}}}`), "invalid", "/properties/x/items/type", `type is not one of "null", "boolean", "integer", "number", "string", "array", "object"`},
-		{td(`"actions":{"go":{"input":{"minimum":1e999}}}`), "malformed", "", "not a JSON document: the number 1e999 is too large or too long"},
+		{td(`"actions":{"go":{"input":{"minimum":1e999}}}`), "malformed", "", "not a JSON document: the number 1e999 is beyond what can be calculated with"},
 		{td(`"actions":{"go":{"input":{"properties":{"x":{"minimum":2,"maximum":1}}}}}`), "invalid", "/actions/go/input/properties/x/minimum", "minimum 2 is above maximum 1"},
 		{td(`"actions":{"go":{"echotwin:feedback":"speed"}}`), "invalid", "/actions/go/echotwin:feedback", `there is no property "speed"`},
 		{td(`"events":{"x.y":{}}`), "invalid", "/events/x.y", `"x.y" is not a name: letters, digits, _ and -, at most 64`},

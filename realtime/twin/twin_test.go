@@ -47,6 +47,7 @@ type plant struct {
 	down    error // what Put answers instead of storing
 
 	hold chan struct{} // when not nil, Put waits for it to be closed
+	lag  time.Duration // how long after Put the nodes get to read it
 
 	devices sync.Map // thing → func(cmd string, input []byte) error; others are offline
 }
@@ -69,10 +70,8 @@ func (p *plant) node(tds ...string) (*Twins, *listener) {
 func (p *plant) join(tw *Twins) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range p.bundles {
-		tw.Apply(b)
-	}
 	p.nodes = append(p.nodes, tw)
+	p.catchUp()
 }
 
 // leave takes a node away, as when its process dies.
@@ -100,17 +99,31 @@ func (p *plant) Put(ctx context.Context, rs ...realtime.Record) (uint64, error) 
 	for _, r := range rs {
 		lines = realtime.AppendRecord(lines, r)
 	}
-	seq := uint64(len(p.bundles) + 1)
-	for i := range p.nodes {
-		read, err := realtime.ParseRecords(lines)
-		if err != nil {
-			p.t.Errorf("the log cannot read %s: %v", lines, err)
-		}
-		p.nodes[i].Apply(realtime.Bundle{Seq: seq, Records: read})
+	read, err := realtime.ParseRecords(lines)
+	if err != nil {
+		p.t.Errorf("the log cannot read %s: %v", lines, err)
 	}
-	read, _ := realtime.ParseRecords(lines)
+	seq := uint64(len(p.bundles) + 1)
 	p.bundles = append(p.bundles, realtime.Bundle{Seq: seq, Records: read})
+	if p.lag > 0 {
+		time.AfterFunc(p.lag, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.catchUp()
+		})
+	} else {
+		p.catchUp()
+	}
 	return seq, ctx.Err()
+}
+
+// catchUp lets every node read what is in the log.
+func (p *plant) catchUp() {
+	for _, tw := range p.nodes {
+		for _, b := range p.bundles[min(int(tw.Seq()), len(p.bundles)):] {
+			tw.Apply(b)
+		}
+	}
 }
 
 func (p *plant) say(rs ...realtime.Record) {
