@@ -62,6 +62,11 @@ func kindOf(v []byte) kind {
 	return kindNumber
 }
 
+// numeric says whether a valid JSON value is a number.
+func numeric(v []byte) bool {
+	return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9')
+}
+
 // number reads a JSON number. It is false for one that no float can hold.
 func number(v []byte) (float64, bool) {
 	f, err := strconv.ParseFloat(string(v), 64)

@@ -26,13 +26,24 @@ type spec struct {
 // bounded says whether values need to be read as numbers at all.
 func (s *spec) bounded() bool { return !math.IsInf(s.min, -1) || !math.IsInf(s.max, 1) }
 
+// fits says whether a value is of the described type. A number is not asked
+// whether it is whole unless that matters.
+func (s *spec) fits(v []byte) bool {
+	switch s.kind {
+	case kindAny:
+		return true
+	case kindNumber:
+		return numeric(v)
+	}
+	return kindOf(v) == s.kind
+}
+
 // judge says how good value v is by this description: Good, OutOfRange or Bad.
 func (s *spec) judge(v []byte) string {
-	k := kindOf(v)
-	if s.kind != kindAny && k != s.kind && !(s.kind == kindNumber && k == kindInteger) {
+	if !s.fits(v) {
 		return Bad
 	}
-	if k != kindNumber && k != kindInteger || !s.bounded() {
+	if !s.bounded() || !numeric(v) {
 		return Good
 	}
 	f, ok := number(v)
@@ -47,8 +58,8 @@ func (s *spec) judge(v []byte) string {
 
 // complaint says for people what is wrong with a bad value.
 func (s *spec) complaint(v []byte) string {
-	if k := kindOf(v); k != s.kind && !(s.kind == kindNumber && k == kindInteger) {
-		return fmt.Sprintf("the description says %s, got %s", s.kind, k)
+	if !s.fits(v) {
+		return fmt.Sprintf("the description says %s, got %s", s.kind, kindOf(v))
 	}
 	return "the number is too large"
 }
