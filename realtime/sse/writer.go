@@ -23,10 +23,16 @@ type Writer struct {
 // it is connected, however long the first event takes. Timeout bounds one
 // write, not the stream; zero means DefaultTimeout.
 func Open(w http.ResponseWriter, timeout time.Duration) (*Writer, error) {
+	SetHeaders(w.Header())
+	return Stream(w, timeout)
+}
+
+// Stream is Open for somebody who has set the headers: the stream may be of
+// another kind.
+func Stream(w http.ResponseWriter, timeout time.Duration) (*Writer, error) {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	SetHeaders(w.Header())
 	s := &Writer{w: w, rc: http.NewResponseController(w), timeout: timeout}
 	if err := s.deadline(); err != nil {
 		return nil, err
@@ -62,6 +68,13 @@ func (s *Writer) Write(b []byte) error {
 		return err
 	}
 	return s.rc.Flush()
+}
+
+// Abort ends a write that is under way in another goroutine. It alone may be
+// called from there. The stream is over then.
+func (s *Writer) Abort() {
+	// Without support for deadlines the write ends when its reader reads.
+	_ = s.rc.SetWriteDeadline(time.Now())
 }
 
 // A deadline per write frees the goroutine of a reader that stopped reading,

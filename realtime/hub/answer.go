@@ -1,0 +1,190 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// An errorFrame is a problem with the id of what it answers.
+type errorFrame struct {
+	Type string          `json:"type"`
+	ID   json.RawMessage `json:"id,omitempty"`
+	*realtime.Problem
+	Types   []string        `json:"types,omitempty"`
+	Example json.RawMessage `json:"example,omitempty"`
+}
+
+func (s *shard) sayError(c *conn, id json.RawMessage, p *realtime.Problem) {
+	s.say(c, "error", errorFrame{Type: "error", ID: id, Problem: p})
+}
+
+type plain struct {
+	Type string          `json:"type"`
+	ID   json.RawMessage `json:"id,omitempty"`
+	User string          `json:"user,omitempty"`
+	TS   string          `json:"ts,omitempty"`
+}
+
+// hear answers one message.
+func (s *shard) hear(c *conn, m *message) {
+	if c.gone || c.closing != nil {
+		return
+	}
+	if c.signBy > 0 && m.Type != "ping" && m.Type != "help" {
+		s.sayError(c, m.ID, &realtime.Problem{Code: codeSignIn, Message: `sign in first: {"type":"auth","token":"…"}`})
+		return
+	}
+	var p *realtime.Problem
+	switch m.Type {
+	case "sub":
+		p = s.sub(c, &m.subRequest, m.ID, "/")
+	case "unsub":
+		if p = s.unsub(c, m.Sub); p == nil {
+			s.say(c, "ok", plain{Type: "ok", ID: m.ID})
+		}
+	case "resume":
+		p = s.resumeAsked(c, m)
+	case "cmd":
+		p = s.command(c, m)
+	case "ping":
+		s.say(c, "pong", plain{Type: "pong", ID: m.ID, TS: time.Now().UTC().Format("2006-01-02T15:04:05.000Z")})
+	case "help":
+		s.help(c, m.ID)
+	default:
+		s.unknown(c, m)
+	}
+	if p != nil {
+		s.sayError(c, m.ID, p)
+	}
+}
+
+// codeSignIn answers what needs somebody signed in.
+const codeSignIn = "unauthorized"
+
+func (s *shard) unknown(c *conn, m *message) {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.name
+	}
+	s.say(c, "error", errorFrame{Type: "error", ID: m.ID, Types: names, Example: json.RawMessage(types[0].example),
+		Problem: &realtime.Problem{Code: realtime.CodeUnknownType, At: "/type",
+			Message: fmt.Sprintf("%.40q is no type here; the types are %s. For example %s", m.Type, strings.Join(names, ", "), types[0].example)}})
+}
+
+func (s *shard) help(c *conn, id json.RawMessage) {
+	examples := make([]json.RawMessage, len(types))
+	for i, t := range types {
+		examples[i] = json.RawMessage(t.example)
+	}
+	s.say(c, "help", struct {
+		Type     string            `json:"type"`
+		ID       json.RawMessage   `json:"id,omitempty"`
+		Message  string            `json:"message"`
+		Words    []string          `json:"words"`
+		Examples []json.RawMessage `json:"examples"`
+	}{"help", id, "Say " + teachSay + ". Here " + aPath + ".", []string{"sub <path>", "unsub [s1]", "ping", "help"}, examples})
+}
+
+// resumeAsked checks a resume as a whole, so that half of it is never done.
+func (s *shard) resumeAsked(c *conn, m *message) *realtime.Problem {
+	if len(m.Subs) > s.hub.limits.Subscriptions {
+		return s.tooMany()
+	}
+	if len(m.Subs) == 0 {
+		return &realtime.Problem{Code: realtime.CodeMalformed, At: "/subs", Message: `resume says what to go on with, such as "subs":[{"path":"plant/**"}]`}
+	}
+	for i := range m.Subs {
+		if p := m.Subs[i].check(&s.hub.limits, fmt.Sprintf("/subs/%d/", i)); p != nil {
+			return p
+		}
+	}
+	s.resume(c, cursor{m.Epoch, m.Seq}, m.Subs, m.ID)
+	return nil
+}
+
+// greet is the first that the server says.
+func (s *shard) greet(c *conn) {
+	type limits struct {
+		Rate          float64 `json:"rate"`
+		Subscriptions int     `json:"subscriptions"`
+		Frame         int     `json:"frame"`
+	}
+	l := &s.hub.limits
+	ping := pingSocket
+	if c.wire != webSocket {
+		ping = pingEvents
+	}
+	s.say(c, "hello", struct {
+		Type   string `json:"type"`
+		V      int    `json:"v"`
+		Epoch  string `json:"epoch"`
+		Seq    uint64 `json:"seq"`
+		User   string `json:"user"`
+		Ping   int    `json:"ping"`
+		Limits limits `json:"limits"`
+	}{"hello", 1, s.hub.epoch, s.seq, c.viewer.User, int(ping.Seconds()), limits{l.Rate, l.Subscriptions, l.Frame}})
+}
+
+// ping is the heartbeat. It repeats the client's cursor and does not move it.
+func (s *shard) ping(c *conn) {
+	c.pinged = s.now
+	seq := c.last
+	if seq == 0 {
+		seq = s.seq
+	}
+	s.say(c, "ping", struct {
+		Type string `json:"type"`
+		Seq  uint64 `json:"seq"`
+		TS   string `json:"ts"`
+	}{"ping", seq, time.Now().UTC().Format("2006-01-02T15:04:05.000Z")})
+}
+
+// setViewer makes somebody the connection's owner: the one who signs in, or the
+// same with a renewed session. What may be seen can have changed, so everything
+// is told anew when it is restricted.
+func (s *shard) setViewer(c *conn, v Viewer, id json.RawMessage) {
+	if c.gone || c.closing != nil {
+		return
+	}
+	if c.viewer.User != "" && c.viewer.User != v.User {
+		s.sayError(c, id, &realtime.Problem{Code: realtime.CodeForbidden, Message: "this connection belongs to " + c.viewer.User + "; open another for somebody else"})
+		return
+	}
+	fresh := c.viewer.User == ""
+	if fresh {
+		if r := s.hub.door.signIn(v.User, c.address); r != nil {
+			s.sayError(c, id, &r.Problem)
+			s.bye(c, goodbye{code: 4029, word: r.Code, reconnectIn: r.retry})
+			return
+		}
+	}
+	restricted := c.viewer.See != nil || v.See != nil
+	c.viewer, c.signBy = v, 0
+	c.setExpiry(s.now)
+	s.wheel.put(c, s.now, s.check(c))
+	s.say(c, "ok", plain{Type: "ok", ID: id, User: v.User})
+	if restricted {
+		for _, n := range c.subs {
+			s.startSnapshot(n)
+		}
+	}
+	pending := c.pending
+	c.pending = nil
+	for i := range pending {
+		if p := s.sub(c, &pending[i], nil, "?"); p != nil {
+			s.sayError(c, nil, p)
+		}
+	}
+}
+
+// setExpiry notes when the session ends.
+func (c *conn) setExpiry(now time.Duration) {
+	c.expires = 0
+	if !c.viewer.Expires.IsZero() {
+		c.expires = max(1, now+time.Until(c.viewer.Expires))
+	}
+}

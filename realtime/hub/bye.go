@@ -1,0 +1,75 @@
+package hub
+
+import (
+	"strconv"
+	"time"
+)
+
+// A goodbye is how a connection ends in good order.
+type goodbye struct {
+	code        int    // WebSocket close code
+	word        string // empty when the client itself has closed
+	reconnectIn time.Duration
+}
+
+func (g *goodbye) label() string { return strconv.Itoa(g.code) }
+
+// bye ends a connection after a last frame that says why.
+func (s *shard) bye(c *conn, g goodbye) {
+	if c.closing != nil || c.gone {
+		return
+	}
+	for len(c.subs) > 0 {
+		s.leave(c, c.subs[0])
+	}
+	if g.word != "" {
+		s.say(c, "bye", struct {
+			Type        string `json:"type"`
+			Code        string `json:"code"`
+			ReconnectIn int64  `json:"reconnectIn"`
+		}{"bye", g.word, g.reconnectIn.Milliseconds()})
+	}
+	if c.closing != nil {
+		return // it has read none of its answers, and that goodbye is on its way
+	}
+	c.closing, c.byeAt = &g, 0
+	if c.wire == webSocket {
+		c.answers = appendClose(c.answers, g.code, g.word)
+	}
+	c.deadline = s.now + lingerTime
+	s.wheel.put(c, s.now, c.deadline)
+	s.touch(c)
+}
+
+// goodbyeSaid follows when the last byte is out. A WebSocket client may take a
+// moment to answer the close; closing under it could lose the goodbye.
+func (s *shard) goodbyeSaid(c *conn) {
+	c.flushed = true
+	if c.wire != webSocket || c.readEnd {
+		s.drop(c, c.closing.label())
+		return
+	}
+	c.sink.closeWrite()
+	c.deadline = s.now + lingerTime
+	s.wheel.put(c, s.now, c.deadline)
+}
+
+// readerEnded follows when nothing more comes from a WebSocket client. Code is
+// what it closed with, or what was wrong with what it sent; zero when the line
+// broke.
+func (s *shard) readerEnded(c *conn, code int, problem any) {
+	c.readEnd = true
+	switch {
+	case c.gone:
+	case c.flushed:
+		s.drop(c, c.closing.label())
+	case c.closing != nil:
+	case code == 0:
+		s.drop(c, "1006")
+	default:
+		if problem != nil {
+			s.say(c, "error", problem)
+		}
+		s.bye(c, goodbye{code: code})
+	}
+}

@@ -1,0 +1,327 @@
+package hub
+
+import (
+	"strconv"
+	"time"
+)
+
+// A turn is what a connection gets in one write. Composing changes nothing but
+// scratch; commit makes it true once the socket has taken the first byte. So a
+// client that takes nothing has been told nothing, and gets it newer later.
+type turn struct {
+	out  []byte
+	more bool          // there is more to say at once
+	next time.Duration // when there will be; zero means when something changes
+
+	answered bool   // answers are in it
+	last     uint64 // the client's cursor after it
+	updated  bool   // an update is in it
+	resumed  bool   // a resume still wants its last update
+	updates  int    // things in updates
+	samples  int
+
+	facts    int // that still wait after it
+	factNext uint64
+	resync   bool
+	sent     int // facts in it
+	missed   int
+
+	done []*ask // whose last step is in it
+
+	subs  []*sub // served by it
+	stale *sub   // too far behind to be told of what was removed: starts again
+	cut   *sub   // served in part
+	rest  []*thing
+
+	page    *sub // whose snapshot has a page in it
+	pageEnd int
+}
+
+// compose writes down what the connection is due, without any lasting effect.
+func (s *shard) compose(c *conn) turn {
+	s.turn += 2 // the odd number after it stamps pages
+	t := turn{out: s.out[:0], last: c.last, facts: c.facts, factNext: c.factNext, resumed: c.resumed}
+	if len(c.answers) > 0 {
+		t.out, t.answered = append(t.out, c.answers...), true
+	}
+	if c.closing != nil {
+		return t
+	}
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	t.subs = s.due[:0]
+	hurry := s.hurry(c, &t)
+	s.pick(c, &t, hurry)
+	if len(t.subs) > 0 {
+		s.update(c, &t)
+	}
+	if hurry && t.cut == nil {
+		s.sendFacts(c, &t)
+	}
+	if t.resumed && t.facts == 0 && t.cut == nil && !c.paging() {
+		s.emptyUpdate(c, &t)
+	}
+	if len(t.out) < turnBytes {
+		s.pageOf(c, &t)
+	}
+	s.out, s.due = t.out, t.subs
+	return t
+}
+
+// hurry says whether facts are to go out now. All changed state goes before
+// them, though not more often than the server's own rate.
+func (s *shard) hurry(c *conn, t *turn) bool {
+	if t.facts == 0 {
+		return false
+	}
+	held := false
+	for _, sub := range c.subs {
+		if sub.paging && sub.facts {
+			return false // a resume whose snapshot is on its way: state first
+		}
+		held = held || sub.dirty && !sub.paging && !sub.due(s.now)
+	}
+	if at := c.lastUpdate + s.period(s.hub.limits.Rate); held && s.now < at {
+		t.next = at
+		return false
+	}
+	return true
+}
+
+func (s *shard) period(rate float64) time.Duration {
+	return time.Duration(float64(time.Second) / rate)
+}
+
+// pick takes the subscriptions whose turn it is and finds when the others'
+// will be.
+func (s *shard) pick(c *conn, t *turn, hurry bool) {
+	for _, sub := range c.subs {
+		switch {
+		case !sub.dirty || sub.paging:
+		case sub.scan && sub.rest == nil && sub.since.seq == 0 && sub.since.ver < s.hub.forgotVer:
+			t.stale = sub
+		case hurry || sub.due(s.now):
+			t.subs = append(t.subs, sub)
+		default:
+			if at := sub.next - sub.period/4; t.next == 0 || at < t.next {
+				t.next = at
+			}
+		}
+	}
+}
+
+// claim is the newest place up to which the client will have everything: held
+// back by what has to wait, and never behind what was claimed before.
+func (s *shard) claim(c *conn, t *turn) uint64 {
+	seq := s.seq
+	for _, sub := range c.subs {
+		switch {
+		case !sub.dirty || sub.paging:
+		case sub.flushed != s.turn || sub == t.cut:
+			seq = min(seq, sub.hold)
+		case sub.rest != nil && (sub.scan || len(sub.list) > 0):
+			seq = min(seq, sub.restHold)
+		}
+	}
+	if t.facts > 0 {
+		seq = min(seq, s.hub.ring.at(max(t.factNext, s.hub.ring.start)).seq-1)
+	}
+	return max(seq, t.last)
+}
+
+// update appends one update frame for the subscriptions of the turn.
+func (s *shard) update(c *conn, t *turn) {
+	for _, sub := range t.subs {
+		sub.flushed = s.turn
+	}
+	things := append(s.things[:0], '{')
+	samples := 0
+	for _, sub := range t.subs {
+		if t.cut != nil {
+			sub.flushed = 0 // waits for what the frame had no room for
+			continue
+		}
+		things = s.updateOf(c, t, sub, things)
+		samples += sub.merged
+	}
+	s.things = things
+	if len(things) == 1 {
+		return // only what the client has already, or may not have
+	}
+	seq := s.claim(c, t)
+	b := append(s.body[:0], `{"type":"update","prev":`...)
+	b = strconv.AppendUint(b, t.last, 10)
+	b = appendMember(b, "seq", seq)
+	b = appendMember(b, "merged", uint64(max(samples, t.updates)))
+	b = append(b, `,"things":`...)
+	b = append(append(b, things...), '}', '}')
+	s.body = b
+	t.out = s.appendFrame(t.out, c, "update", s.cursor(c, seq), b)
+	t.last, t.updated, t.samples = seq, true, max(samples, t.updates)
+}
+
+// cursor is what an SSE reader may resume from: nothing while a snapshot is
+// still on its way.
+func (s *shard) cursor(c *conn, seq uint64) uint64 {
+	if c.paging() {
+		return 0
+	}
+	return seq
+}
+
+// updateOf appends what one subscription has to say.
+func (s *shard) updateOf(c *conn, t *turn, sub *sub, dst []byte) []byte {
+	list := sub.rest
+	if list == nil {
+		list = s.changed(sub)
+	}
+	for i, th := range list {
+		if len(dst) > updateBytes {
+			t.cut, t.rest = sub, list[i:]
+			return dst
+		}
+		if sub.loose || sub.fields != nil || len(sub.overlaps) > 0 {
+			if th.stamps[s.i] == s.turn {
+				continue
+			}
+			th.stamps[s.i] = s.turn
+		}
+		n := len(dst)
+		dst = comma(dst)
+		from := len(dst)
+		if dst = s.thingFor(c, t, sub, th, dst); len(dst) == from {
+			dst = dst[:n]
+			continue
+		}
+		t.updates++
+	}
+	return dst
+}
+
+// changed is the things that may have something new for the subscription.
+func (s *shard) changed(sub *sub) []*thing {
+	if !sub.scan {
+		return sub.list
+	}
+	var list []*thing
+	for _, th := range sub.group.things {
+		if !sub.since.has(th.ver, th.seq) && sub.conn.sees(th.id) {
+			list = append(list, th)
+		}
+	}
+	return list
+}
+
+// thingFor appends what a thing has for the connection.
+func (s *shard) thingFor(c *conn, t *turn, sub *sub, th *thing, dst []byte) []byte {
+	if len(sub.overlaps) == 0 {
+		f := &th.frag
+		if sub.fields == nil && f.ver > sub.since.ver && (f.prev <= sub.since.ver || f.full) {
+			return append(dst, f.json...)
+		}
+		return th.appendSet(dst, &want{since: sub.since, fields: sub.fields})
+	}
+	s.all = append(s.all[:0], sub)
+	for _, o := range sub.overlaps {
+		if !o.paging && match(o.group.pattern, th.id) {
+			s.all = append(s.all, o)
+		}
+	}
+	s.some = s.some[:0]
+	for _, o := range s.all {
+		if o.flushed == s.turn {
+			s.some = append(s.some, o)
+		}
+	}
+	return th.appendSet(dst, &want{due: s.some, all: s.all})
+}
+
+// emptyUpdate ends a resume: it claims everything.
+func (s *shard) emptyUpdate(c *conn, t *turn) {
+	t.resumed = false
+	seq := s.claim(c, t)
+	if t.updated && t.sent == 0 && t.last == seq {
+		return // the update of this turn has said it
+	}
+	b := append(s.body[:0], `{"type":"update","prev":`...)
+	b = strconv.AppendUint(b, t.last, 10)
+	b = appendMember(b, "seq", seq)
+	b = append(b, `,"merged":0,"things":{}}`...)
+	s.body = b
+	t.out = s.appendFrame(t.out, c, "update", s.cursor(c, seq), b)
+	t.last = seq
+}
+
+// commit makes a turn true.
+func (s *shard) commit(c *conn, t *turn) {
+	if t.answered {
+		c.answers = nil
+	}
+	c.last, c.resumed = t.last, t.resumed
+	c.facts, c.factNext = t.facts, t.factNext
+	if t.updated {
+		c.lastUpdate = s.now
+		s.counts.updates.Add(uint64(t.updates))
+		s.counts.merged.Add(uint64(max(0, t.samples-t.updates)))
+	}
+	s.counts.facts.Add(uint64(t.sent))
+	s.counts.missed.Add(uint64(t.missed))
+	if t.resync {
+		s.counts.resyncs.Add(1)
+	}
+	for _, sub := range t.subs {
+		switch {
+		case sub == t.cut:
+			sub.putOff(s, t.rest)
+			t.more = true
+		case sub.flushed == s.turn:
+			if sub.caughtUp(s.n); t.updated {
+				sub.sent(s.now)
+			}
+			t.more = t.more || sub.urgent
+		default:
+			sub.urgent, t.more = true, true
+		}
+	}
+	if t.page != nil {
+		s.commitPage(c, t)
+	}
+	for _, a := range t.done {
+		s.hub.forgetAsk(a)
+	}
+	if t.stale != nil {
+		s.startSnapshot(t.stale)
+	}
+}
+
+// putOff keeps what did not fit into the frame. What changes meanwhile is
+// listed anew, so that an end is reached however much changes.
+func (sub *sub) putOff(s *shard, rest []*thing) {
+	if sub.rest == nil {
+		sub.base, sub.restHold = s.n, s.seq
+		sub.list, sub.scan = nil, false
+		rest = append([]*thing(nil), rest...)
+	}
+	sub.rest, sub.urgent, sub.merged = rest, true, 0
+}
+
+// caughtUp notes that the client has everything up to round n, or up to where
+// the list was put off.
+func (sub *sub) caughtUp(n uint64) {
+	if sub.rest == nil || !sub.scan && len(sub.list) == 0 {
+		sub.served(n)
+		return
+	}
+	sub.since, sub.hold = since{ver: sub.base}, sub.restHold
+	sub.rest, sub.urgent, sub.merged = nil, true, 0
+}
+
+// served notes that the client has everything up to round n.
+func (s *sub) served(n uint64) {
+	clear(s.list)
+	if s.list = s.list[:0]; cap(s.list) > 64 {
+		s.list = nil
+	}
+	s.since, s.base, s.rest = since{ver: n}, n, nil
+	s.dirty, s.scan, s.loose, s.urgent, s.merged = false, false, false, false, 0
+}

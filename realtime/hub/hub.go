@@ -1,0 +1,251 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// A Hub keeps the newest state of all things and tells clients what changes.
+type Hub struct {
+	epoch        string
+	limits       Limits
+	commander    Commander
+	authenticate func(ctx context.Context, token string) (Viewer, error)
+	log          *slog.Logger
+	begin        time.Time
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // all goroutines of the hub and its connections
+	wake   chan struct{}  // holds a token when the open round is not empty
+
+	shards    []*shard
+	nextShard atomic.Uint64
+	draining  atomic.Bool
+	door      door
+	stats     stats
+
+	mu     sync.RWMutex // guards what follows and all things, groups and nodes
+	seq    uint64       // newest published
+	fed    bool         // something was published
+	index  index
+	count  int      // things that are not gone
+	ghosts []*thing // removed things, the oldest first
+	// forgot is the seq of the newest removal that is no longer remembered.
+	forgot    uint64
+	forgotVer uint64 // and its round
+	open      *round // what changes now belongs to it
+	spare     *round
+	ring      ring
+	asks      map[string]*ask // commands under way here, by their id
+}
+
+// keepGhosts is how many removed things are remembered for late clients.
+const keepGhosts = 1024
+
+// New returns a running hub. Close ends it.
+func New(cfg Config) *Hub {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	l := cfg.Limits.withDefaults()
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &Hub{
+		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, authenticate: cfg.Authenticate, log: log, begin: time.Now(),
+		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
+		door: newDoor(l),
+		open: &round{n: 1}, spare: &round{},
+		ring: newRing(l.Facts, l.FactBytes),
+		asks: map[string]*ask{},
+	}
+	for i := range runtime.GOMAXPROCS(0) {
+		h.shards = append(h.shards, newShard(h, i))
+	}
+	for _, s := range h.shards {
+		h.wg.Go(s.run)
+	}
+	h.wg.Go(h.conduct)
+	return h
+}
+
+// now is the time since the hub began; it never jumps.
+func (h *Hub) now() time.Duration { return time.Since(h.begin) }
+
+// Publish takes what changed. It waits for nobody; what it is given may not be
+// written to afterwards. Updates must come in the order of their seq. One that
+// repeats the last seq (a value grew stale) counts as being just after it.
+func (h *Hub) Publish(u realtime.Update) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.feed(u)
+	at := u.Seq
+	if u.Seq <= h.seq {
+		at = h.seq + 1
+	}
+	h.seq = max(h.seq, u.Seq)
+	for i := range u.Changes {
+		h.change(&u.Changes[i], at)
+	}
+	for i := range u.Facts {
+		h.fact(&u.Facts[i], u.Seq)
+	}
+	if len(u.Changes)+len(u.Facts) > 0 {
+		select {
+		case h.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// feed notes where the log was when the hub began: what happened before is not
+// known here, unless there is no before.
+func (h *Hub) feed(u realtime.Update) {
+	if h.fed {
+		return
+	}
+	h.fed = true
+	if u.Seq > 1 {
+		h.ring.known, h.forgot = u.Seq, u.Seq
+	}
+}
+
+func (h *Hub) change(c *realtime.Change, seq uint64) {
+	t := h.index.things.get(c.Thing)
+	if t == nil {
+		if c.Removed {
+			return
+		}
+		if err := realtime.CheckThing(c.Thing); err != nil {
+			h.log.Error("a change of no thing", "error", err)
+			return
+		}
+		t = newThing(c.Thing, len(h.shards))
+		h.index.addThing(t)
+		h.count++
+	}
+	r := h.open
+	if t.ver != r.n {
+		t.open = len(r.entries)
+		r.entries = append(r.entries, entry{thing: t, prev: t.ver})
+	}
+	r.entries[t.open].samples += c.Samples
+	was := t.gone
+	t.apply(c, r.n, seq)
+	switch {
+	case t.gone && !was:
+		h.count--
+		h.bury(t)
+	case was && !t.gone:
+		h.count++
+		h.ghosts = remove(h.ghosts, t)
+	}
+}
+
+// bury remembers a removed thing for clients that have not heard of it yet, and
+// forgets the oldest one beyond keepGhosts.
+func (h *Hub) bury(t *thing) {
+	h.ghosts = append(h.ghosts, t)
+	if len(h.ghosts) <= keepGhosts {
+		return
+	}
+	oldest := 0
+	for i, g := range h.ghosts {
+		if g.ver < h.ghosts[oldest].ver {
+			oldest = i
+		}
+	}
+	g := h.ghosts[oldest]
+	h.ghosts = remove(h.ghosts, g)
+	h.forgot, h.forgotVer = max(h.forgot, g.seq), max(h.forgotVer, g.ver)
+	h.index.dropThing(g)
+}
+
+func (h *Hub) fact(f *realtime.Fact, seq uint64) {
+	if f.Seq != 0 {
+		seq = f.Seq
+	}
+	n, ok := newFact(f, seq)
+	if !ok {
+		h.log.Error("a fact whose body is no object", "type", f.Type, "thing", f.Thing)
+		return
+	}
+	h.ring.add(n)
+	h.stats.facts.Add(1)
+	if a := h.asks[n.cmd]; a != nil {
+		a.hear(&n)
+	}
+}
+
+// End closes all connections of a session, because it was ended.
+func (h *Hub) End(session string) {
+	if session == "" {
+		return
+	}
+	h.each(func(s *shard, c *conn) {
+		if c.viewer.Session == session {
+			s.bye(c, goodbye{code: 4001, word: "session_over"})
+		}
+	})
+}
+
+// each runs f for all connections, in their shards.
+func (h *Hub) each(f func(*shard, *conn)) {
+	for _, s := range h.shards {
+		s.post(func(s *shard) {
+			for c := range s.conns {
+				f(s, c)
+			}
+		})
+	}
+}
+
+// Drain turns new clients away and says goodbye to all others, spread over the
+// time that ctx leaves, so that they do not all come to the next server at
+// once. It returns when they are gone or ctx ends.
+func (h *Hub) Drain(ctx context.Context) {
+	h.door.close()
+	h.draining.Store(true)
+	window := time.Duration(0)
+	if end, ok := ctx.Deadline(); ok {
+		window = max(0, min(time.Until(end)*3/4, 10*time.Second))
+	}
+	h.each(func(s *shard, c *conn) {
+		c.byeAt = s.now + 1
+		if window > 0 {
+			c.byeAt += rand.N(window)
+		}
+		s.touch(c)
+	})
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for h.door.inside() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Close ends all connections at once and returns when nothing of the hub runs
+// any more.
+func (h *Hub) Close() {
+	h.door.close()
+	h.each(func(s *shard, c *conn) { s.bye(c, restart()) })
+	h.cancel()
+	h.wg.Wait()
+}
+
+// restart is the goodbye of a server that goes. The delay is spread so that all
+// its clients do not come back in the same moment.
+func restart() goodbye {
+	return goodbye{code: 1012, word: "drain", reconnectIn: 500*time.Millisecond + rand.N(4500*time.Millisecond)}
+}

@@ -1,0 +1,201 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+
+	"echotwin/realtime"
+)
+
+// A group is all subscriptions with the same pattern, and the things that it
+// covers. A change finds its subscriptions through the groups of its thing.
+type group struct {
+	pattern string
+	things  []*thing
+	subs    [][]*sub // by shard; a shard touches only its own
+	count   int      // of subs, under Hub.mu
+}
+
+// index finds the groups of a thing and the things of a pattern without looking
+// at all of either. It is guarded by Hub.mu.
+type index struct {
+	patterns node[*group]
+	things   node[*thing]
+}
+
+// A node of a tree by segments.
+type node[T comparable] struct {
+	here T
+	kids map[string]*node[T]
+}
+
+func (n *node[T]) get(path string) (here T) {
+	for more := true; more; {
+		var seg string
+		seg, path, more = strings.Cut(path, "/")
+		if n = n.kids[seg]; n == nil {
+			return here
+		}
+	}
+	return n.here
+}
+
+func (n *node[T]) put(path string, v T) {
+	for more := true; more; {
+		var seg string
+		seg, path, more = strings.Cut(path, "/")
+		kid := n.kids[seg]
+		if kid == nil {
+			if n.kids == nil {
+				n.kids = map[string]*node[T]{}
+			}
+			kid = &node[T]{}
+			n.kids[seg] = kid
+		}
+		n = kid
+	}
+	n.here = v
+}
+
+// drop removes a value and every node that held only it.
+func (n *node[T]) drop(path string) {
+	var none T
+	seg, rest, more := strings.Cut(path, "/")
+	kid := n.kids[seg]
+	if kid == nil {
+		return
+	}
+	if more {
+		kid.drop(rest)
+	} else {
+		kid.here = none
+	}
+	if kid.here == none && len(kid.kids) == 0 {
+		delete(n.kids, seg)
+	}
+}
+
+// covering calls f for each pattern in the tree that covers the path.
+func covering(n *node[*group], path string, f func(*group)) {
+	if deep := n.kids["**"]; deep != nil && deep.here != nil {
+		f(deep.here)
+	}
+	seg, rest, more := strings.Cut(path, "/")
+	for _, name := range [2]string{seg, "*"} {
+		kid := n.kids[name]
+		switch {
+		case kid == nil:
+		case more:
+			covering(kid, rest, f)
+		case kid.here != nil:
+			f(kid.here)
+		}
+	}
+}
+
+// covered calls f for each thing in the tree that the pattern covers.
+func covered(n *node[*thing], pattern string, f func(*thing)) {
+	seg, rest, more := strings.Cut(pattern, "/")
+	at := func(kid *node[*thing]) {
+		switch {
+		case kid == nil:
+		case more:
+			covered(kid, rest, f)
+		case kid.here != nil:
+			f(kid.here)
+		}
+	}
+	switch seg {
+	case "**":
+		for _, kid := range n.kids {
+			if kid.here != nil {
+				f(kid.here)
+			}
+			covered(kid, "**", f)
+		}
+	case "*":
+		for _, kid := range n.kids {
+			at(kid)
+		}
+	default:
+		at(n.kids[seg])
+	}
+}
+
+// addThing makes the thing findable and puts it into the groups that cover it.
+func (x *index) addThing(t *thing) {
+	x.things.put(t.id, t)
+	covering(&x.patterns, t.id, func(g *group) {
+		g.things = append(g.things, t)
+		t.groups = append(t.groups, g)
+	})
+}
+
+func (x *index) dropThing(t *thing) {
+	x.things.drop(t.id)
+	for _, g := range t.groups {
+		g.things = remove(g.things, t)
+	}
+	t.groups = nil
+}
+
+// join puts a subscription into the group of its pattern.
+func (x *index) join(s *sub, pattern string, shard, shards int) {
+	g := x.patterns.get(pattern)
+	if g == nil {
+		g = &group{pattern: pattern, subs: make([][]*sub, shards)}
+		x.patterns.put(pattern, g)
+		covered(&x.things, pattern, func(t *thing) {
+			g.things = append(g.things, t)
+			t.groups = append(t.groups, g)
+		})
+	}
+	g.count++
+	g.subs[shard] = append(g.subs[shard], s)
+	s.group = g
+}
+
+// leave takes it out, and the group with its last one.
+func (x *index) leave(s *sub, shard int) {
+	g := s.group
+	g.subs[shard] = remove(g.subs[shard], s)
+	if g.count--; g.count > 0 {
+		return
+	}
+	x.patterns.drop(g.pattern)
+	for _, t := range g.things {
+		t.groups = remove(t.groups, g)
+	}
+}
+
+// remove takes v out of s without keeping the order.
+func remove[T comparable](s []T, v T) []T {
+	i := slices.Index(s, v)
+	if i < 0 {
+		return s
+	}
+	var none T
+	s[i] = s[len(s)-1]
+	s[len(s)-1] = none
+	return s[:len(s)-1]
+}
+
+// overlap says whether some thing can be covered by both patterns.
+func overlap(p, q string) bool {
+	for {
+		a, arest, amore := strings.Cut(p, "/")
+		b, brest, bmore := strings.Cut(q, "/")
+		if a == "**" || b == "**" {
+			return true
+		}
+		if a != b && a != "*" && b != "*" {
+			return false
+		}
+		if !amore || !bmore {
+			return amore == bmore
+		}
+		p, q = arest, brest
+	}
+}
+
+func match(pattern, thing string) bool { return pattern == thing || realtime.Match(pattern, thing) }

@@ -1,0 +1,84 @@
+package hub
+
+import "encoding/json"
+
+// sendFacts appends the facts that wait for the connection. All state before
+// them is out, so each of them may move the cursor.
+func (s *shard) sendFacts(c *conn, t *turn) {
+	ring := &s.hub.ring
+	if t.factNext < ring.start {
+		s.overflowed(c, t)
+	}
+	n, ok := s.nextFact(c, t.factNext)
+	for ok {
+		if len(t.out) > turnBytes {
+			t.factNext, t.more = n, true
+			return
+		}
+		f := ring.at(n)
+		m, another := s.nextFact(c, n+1)
+		more := another && ring.at(m).seq == f.seq
+		s.appendFact(c, t, f, more)
+		t.sent++
+		t.facts = max(t.facts-1, 1)
+		n, ok = m, another
+	}
+	t.facts, t.factNext = 0, s.factEnd
+}
+
+func (s *shard) nextFact(c *conn, n uint64) (uint64, bool) {
+	for ; n < s.factEnd; n++ {
+		if c.covers(s.hub.ring.at(n).thing, n) {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func (s *shard) appendFact(c *conn, t *turn, f *fact, more bool) {
+	b := append(s.body[:0], `{"type":"`...)
+	b = append(append(b, f.kind...), '"')
+	b = appendMember(b, "seq", f.seq)
+	if more {
+		b = append(b, `,"more":true`...)
+	}
+	if f.kind == "cmd" {
+		if a := s.hub.asks[f.cmd]; a != nil && a.conn == c && a.follows(f) {
+			b = appendID(b, a.id)
+			if f.ended() {
+				t.done = append(t.done, a)
+			}
+		}
+	}
+	if len(f.body) > 0 {
+		b = append(append(b, ','), f.body...)
+	}
+	b = append(b, '}')
+	s.body = b
+	cursor := f.seq
+	if more {
+		cursor = 0
+	}
+	t.out = s.appendFrame(t.out, c, f.kind, s.cursor(c, cursor), b)
+	t.last = max(t.last, f.seq)
+}
+
+// overflowed tells how many facts the connection was too slow for.
+func (s *shard) overflowed(c *conn, t *turn) {
+	ring := &s.hub.ring
+	left := 0
+	for n := ring.start; n < s.factEnd; n++ {
+		if c.covers(ring.at(n).thing, n) {
+			left++
+		}
+	}
+	missed := max(0, t.facts-left)
+	t.factNext, t.facts = ring.start, max(left, 1)
+	if missed == 0 {
+		return
+	}
+	// A struct of numbers and a fixed text cannot fail to be encoded.
+	b, _ := json.Marshal(resync{Type: "resync", Missed: missed, From: t.last, To: ring.forgotten(), Reason: "this connection was too slow for its facts; the history has them"})
+	t.out = s.appendFrame(t.out, c, "resync", 0, b)
+	t.resync, t.missed = true, missed
+}

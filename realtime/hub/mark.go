@@ -1,0 +1,123 @@
+package hub
+
+// markStep is how many things are looked at under one lock, so that Publish
+// does not wait for a whole round.
+const markStep = 256
+
+// mark notes for each subscription what a round has for it and gives those
+// connections a turn. Its cost is that of what changed and who follows it.
+func (s *shard) mark(r *round) {
+	h := s.hub
+	for start := 0; start < len(r.entries); start += markStep {
+		h.mu.RLock()
+		for i := start; i < min(start+markStep, len(r.entries)); i++ {
+			e := &r.entries[i]
+			for _, g := range e.thing.groups {
+				for _, sub := range g.subs[s.i] {
+					s.markState(sub, e, r)
+				}
+			}
+		}
+		h.mu.RUnlock()
+	}
+	if r.factStart < r.factEnd {
+		h.mu.RLock()
+		for n := max(r.factStart, h.ring.start); n < r.factEnd; n++ {
+			s.markFact(n)
+		}
+		h.mu.RUnlock()
+		s.answerSteps()
+	}
+	s.n, s.seq, s.factEnd = r.n, r.seq, r.factEnd
+}
+
+func (s *shard) markState(sub *sub, e *entry, r *round) {
+	c := sub.conn
+	if sub.fields != nil && !sub.touched(e.thing, r.n) || !c.sees(e.thing.id) {
+		return
+	}
+	if !sub.dirty {
+		sub.dirty, sub.hold = true, r.before
+	}
+	// A thing that had changed since the last update is in the list already.
+	if !sub.scan && (sub.fields != nil || e.prev <= sub.base) {
+		if len(sub.list) >= maxList {
+			sub.scan, sub.list = true, nil
+		} else {
+			sub.list = append(sub.list, e.thing)
+		}
+	}
+	s.count(sub, e, r)
+	s.touch(c)
+}
+
+// count adds the samples of a change to the subscription that will deliver them
+// first, once for each connection.
+func (s *shard) count(sub *sub, e *entry, r *round) {
+	if sub.paging {
+		return
+	}
+	for _, o := range sub.overlaps {
+		if o.counted.thing == e.thing && o.counted.round == r.n && !o.paging {
+			if o.period <= sub.period {
+				return
+			}
+			o.merged -= e.samples
+			o.counted.thing = nil
+		}
+	}
+	if len(sub.overlaps) > 0 {
+		sub.counted.thing, sub.counted.round = e.thing, r.n
+	}
+	sub.merged += e.samples
+}
+
+// touched says whether round n, or a later one, has something for the fields.
+func (s *sub) touched(t *thing, n uint64) bool {
+	if t.gone || t.marks.ver >= n {
+		return true
+	}
+	for i := range t.props {
+		if t.props[i].ver >= n && covers(s.fields, t.props[i].name) {
+			return true
+		}
+	}
+	return false
+}
+
+// markFact notes a fact for each connection that it concerns.
+func (s *shard) markFact(n uint64) {
+	h := s.hub
+	f := h.ring.at(n)
+	covering(&h.index.patterns, f.thing, func(g *group) {
+		for _, sub := range g.subs[s.i] {
+			s.countFact(sub, f, n)
+		}
+	})
+	if a := h.asks[f.cmd]; a != nil && a.conn.shard == s && a.conn.counted <= n && a.follows(f) {
+		s.steps = append(s.steps, step{a, f.body, f.ended()})
+	}
+}
+
+func (s *shard) countFact(sub *sub, f *fact, n uint64) {
+	c := sub.conn
+	if !sub.facts || c.counted > n || !c.sees(f.thing) {
+		return
+	}
+	if c.facts == 0 {
+		c.factNext = n
+	}
+	c.facts++
+	c.counted = n + 1
+	s.touch(c)
+}
+
+// covers says whether fact number n, of that thing, is for the connection.
+func (c *conn) covers(thing string, n uint64) bool {
+	for _, s := range c.subs {
+		if s.facts && n >= s.factFrom && match(s.group.pattern, thing) {
+			return c.sees(thing)
+		}
+	}
+	return false
+}

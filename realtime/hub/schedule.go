@@ -1,0 +1,164 @@
+package hub
+
+import (
+	"container/heap"
+	"time"
+)
+
+// A schedule wakes connections that wait: for their rate, or for a socket that
+// was full. An entry that its connection no longer means is skipped.
+type schedule []wakeup
+
+type wakeup struct {
+	at   time.Duration
+	conn *conn
+}
+
+func (h schedule) Len() int           { return len(h) }
+func (h schedule) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h schedule) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *schedule) Push(v any)        { *h = append(*h, v.(wakeup)) }
+func (h *schedule) Pop() any {
+	old := *h
+	v := old[len(old)-1]
+	old[len(old)-1] = wakeup{}
+	*h = old[:len(old)-1]
+	return v
+}
+
+// grain is how finely wake-ups are told apart: what falls together costs one.
+const grain = 2 * time.Millisecond
+
+// schedule gives the connection a turn at that time, when it has none earlier.
+// Zero means never.
+func (s *shard) schedule(c *conn, at time.Duration) {
+	if c.byeAt > 0 && (at == 0 || c.byeAt < at) {
+		at = c.byeAt
+	}
+	if at == 0 || c.gone {
+		return
+	}
+	at = (at + grain - 1) / grain * grain
+	// A long wait goes by steps, so that a connection that has left is not kept
+	// in memory for it.
+	at = min(at, s.now+time.Second)
+	if c.wakeAt > s.now && c.wakeAt <= at {
+		return
+	}
+	c.wakeAt = at
+	heap.Push(&s.later, wakeup{at, c})
+}
+
+// alarm touches the connections whose time has come.
+func (s *shard) alarm() {
+	for len(s.later) > 0 && s.later[0].at <= s.now {
+		w := heap.Pop(&s.later).(wakeup)
+		if w.conn.wakeAt == w.at && !w.conn.gone {
+			w.conn.wakeAt = 0
+			s.touch(w.conn)
+		}
+	}
+	s.wheel.turn(s.now, func(c *conn) { s.tend(c) })
+}
+
+func (s *shard) sleep() time.Duration {
+	d := time.Hour
+	if len(s.later) > 0 {
+		d = s.later[0].at - s.hub.now()
+	}
+	if len(s.conns) > 0 {
+		d = min(d, s.wheel.next()-s.hub.now())
+	}
+	return max(0, d)
+}
+
+// tend looks after a connection now and then: its session, its heartbeat, and
+// whether its client is still there.
+func (s *shard) tend(c *conn) {
+	switch {
+	case c.closing != nil && s.now >= c.deadline:
+		s.drop(c, c.closing.label())
+		return
+	case c.closing != nil:
+	case c.expires > 0 && s.now >= c.expires:
+		s.bye(c, goodbye{code: 4001, word: "session_over"})
+	case c.signBy > 0 && s.now >= c.signBy:
+		s.bye(c, goodbye{code: 4500, word: "not_signed_in"})
+	case c.wire != webSocket && c.sink.left(): // a WebSocket has a reader, who sees it
+		s.drop(c, "1006")
+		return
+	case s.now >= s.pingDue(c):
+		s.ping(c)
+	}
+	s.wheel.put(c, s.now, s.check(c))
+}
+
+// check is when the connection is to be tended next.
+func (s *shard) check(c *conn) time.Duration {
+	at := s.pingDue(c)
+	for _, t := range []time.Duration{c.expires, c.signBy} {
+		if t > 0 {
+			at = min(at, t)
+		}
+	}
+	if c.closing != nil {
+		at = c.deadline
+	}
+	return at
+}
+
+// pingDue is when the next heartbeat is due: over WebSocket after silence,
+// elsewhere always, because a browser's watchdog hears only events by name.
+// Wheels turn by the second, so it may be one early and is never late.
+func (s *shard) pingDue(c *conn) time.Duration {
+	if c.wire == webSocket {
+		return (c.lastSent + pingSocket).Truncate(time.Second)
+	}
+	return (c.pinged + pingEvents).Truncate(time.Second)
+}
+
+// A wheel holds all connections of a shard by the second in which they are to
+// be tended, so that an idle one costs nothing in between.
+type wheel struct {
+	buckets [64][]*conn
+	second  int64 // the newest one that was turned
+}
+
+func (w *wheel) put(c *conn, now, at time.Duration) {
+	w.take(c)
+	if c.gone {
+		return
+	}
+	second := int64((at + time.Second - 1) / time.Second)
+	second = min(max(second, w.second+1), w.second+int64(len(w.buckets))-1)
+	b := &w.buckets[second%int64(len(w.buckets))]
+	c.bucket, c.slot = int(second%int64(len(w.buckets))), len(*b)
+	*b = append(*b, c)
+}
+
+func (w *wheel) take(c *conn) {
+	if c.bucket < 0 {
+		return
+	}
+	b := w.buckets[c.bucket]
+	last := b[len(b)-1]
+	b[c.slot], last.slot = last, c.slot
+	b[len(b)-1] = nil
+	w.buckets[c.bucket] = b[:len(b)-1]
+	c.bucket = -1
+}
+
+// turn takes out what is due up to now and gives it to tend.
+func (w *wheel) turn(now time.Duration, tend func(*conn)) {
+	for w.second < int64(now/time.Second) {
+		w.second++
+		b := &w.buckets[w.second%int64(len(w.buckets))]
+		for len(*b) > 0 {
+			c := (*b)[len(*b)-1]
+			w.take(c)
+			tend(c)
+		}
+	}
+}
+
+func (w *wheel) next() time.Duration { return time.Duration(w.second+1) * time.Second }

@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"strconv"
+)
+
+// startSnapshot has the subscription told everything from scratch. Things that
+// change while its pages go out are noted like any change, and the last page
+// repeats them, so that it can claim what it says.
+func (s *shard) startSnapshot(sub *sub) {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	sub.served(s.n)
+	sub.paging, sub.page, sub.matched, sub.hidden = true, 0, 0, 0
+	sub.snap = make([]*thing, 0, len(sub.group.things))
+	for _, t := range sub.group.things {
+		if t.gone {
+			continue
+		}
+		sub.matched++
+		if !sub.conn.sees(t.id) {
+			sub.hidden++
+			continue
+		}
+		sub.snap = append(sub.snap, t)
+	}
+	s.touch(sub.conn)
+}
+
+// pageOf appends the next page of a snapshot, if one is on its way.
+func (s *shard) pageOf(c *conn, t *turn) {
+	var sub *sub
+	for _, one := range c.subs {
+		if one.paging && sub == nil {
+			sub = one
+		} else if one.paging {
+			t.more = true
+		}
+	}
+	if sub == nil {
+		return
+	}
+	t.page = sub
+	w := want{fields: sub.fields}
+	if len(sub.overlaps) > 0 {
+		w.all = append(s.all[:0], sub)
+	}
+	things := append(s.things[:0], '{')
+	for t.pageEnd = sub.page; t.pageEnd < len(sub.snap) && len(things) < pageBytes; t.pageEnd++ {
+		things = s.stateOf(sub, sub.snap[t.pageEnd], &w, things)
+	}
+	more := t.pageEnd < len(sub.snap)
+	if !more { // and what changed since the first page, or is new since then
+		for _, th := range s.changed(sub) {
+			things = s.stateOf(sub, th, &w, things)
+		}
+	}
+	s.things = append(things, '}')
+	t.more = t.more || more
+	s.appendPage(c, t, sub, more)
+}
+
+// stateOf appends a thing once in a page.
+func (s *shard) stateOf(sub *sub, th *thing, w *want, dst []byte) []byte {
+	if th.stamps[s.i] == s.turn+1 {
+		return dst
+	}
+	th.stamps[s.i] = s.turn + 1
+	if w.all != nil {
+		w.all = w.all[:1]
+		for _, o := range sub.overlaps {
+			if !o.paging && match(o.group.pattern, th.id) {
+				w.all = append(w.all, o)
+			}
+		}
+	}
+	return th.appendState(comma(dst), w)
+}
+
+func (s *shard) appendPage(c *conn, t *turn, sub *sub, more bool) {
+	seq := s.claim(c, t)
+	b := append(s.body[:0], `{"type":"snapshot"`...)
+	b = appendID(b, sub.answer)
+	b = append(b, `,"sub":"`...)
+	b = append(append(b, sub.id...), `","epoch":`...)
+	b = strconv.AppendQuote(b, s.hub.epoch)
+	b = appendMember(b, "seq", seq)
+	b = appendMember(b, "matched", uint64(sub.matched))
+	b = appendMember(b, "hidden", uint64(sub.hidden))
+	b = append(b, `,"more":`...)
+	b = strconv.AppendBool(b, more)
+	b = append(b, `,"things":`...)
+	b = append(append(b, s.things...), '}')
+	s.body = b
+	cursor := uint64(0)
+	if !more && !c.pagingBut(sub) {
+		cursor = seq
+	}
+	t.out = s.appendFrame(t.out, c, "snapshot", cursor, b)
+	t.last = seq
+}
+
+// pagingBut says whether another snapshot is on its way than this one.
+func (c *conn) pagingBut(one *sub) bool {
+	for _, s := range c.subs {
+		if s.paging && s != one {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *shard) commitPage(c *conn, t *turn) {
+	sub := t.page
+	if t.pageEnd < len(sub.snap) {
+		sub.page = t.pageEnd
+		return
+	}
+	sub.paging, sub.snap, sub.answer = false, nil, nil
+	if !sub.facts {
+		sub.facts, sub.factFrom = true, s.factEnd
+	}
+	sub.served(s.n)
+	t.more = t.more || c.facts > 0 || c.resumed
+}

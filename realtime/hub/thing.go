@@ -1,0 +1,266 @@
+package hub
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// A thing is the newest state of one device, as it is sent. It is written by
+// Publish and by rounds under Hub.mu, and read by shards under its read lock.
+type thing struct {
+	id     string
+	ts     []byte // of its newest reading, as JSON; nil before the first
+	props  []prop
+	next   int // where the next value is looked for first: devices repeat their order
+	marks  marks
+	ver    uint64 // newest round with a change
+	seq    uint64 // of the newest change
+	gone   bool   // removed; its properties are kept as deleted
+	open   int    // its entry in the open round, when ver is that round
+	groups []*group
+	frag   frag
+
+	// stamps has one place for each shard, so that a shard can see whether a
+	// thing is in the frame already.
+	stamps []uint64
+}
+
+// A prop is one property. A nil value is deleted.
+type prop struct {
+	name  string
+	key   string // "name":
+	value []byte
+	ver   uint64 // round of the last change
+	seq   uint64 // of the last change
+}
+
+type marks struct {
+	stale    []string
+	quality  []pair // sorted
+	online   string
+	ver, seq uint64 // zero when there were never any
+}
+
+type pair struct{ name, word string }
+
+// A frag is a thing as an update has it, encoded once for all connections that
+// had everything before its round.
+type frag struct {
+	json []byte
+	prev uint64 // newest round with a change before this one
+	ver  uint64 // the round
+	full bool   // all that the thing has is in it, so it suits every connection
+}
+
+func newThing(id string, shards int) *thing {
+	return &thing{id: id, stamps: make([]uint64, shards)}
+}
+
+// apply takes a change into the record, as part of round ver and place seq.
+func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
+	t.ver, t.seq, t.gone = ver, seq, c.Removed
+	if c.Removed {
+		for i := range t.props {
+			p := &t.props[i]
+			p.value, p.ver, p.seq = nil, ver, seq
+		}
+		t.ts, t.marks = nil, marks{ver: ver, seq: seq}
+		return
+	}
+	if !c.TS.IsZero() {
+		t.ts = appendTime(t.ts[:0], c.TS)
+	}
+	for i := range c.Values {
+		t.set(&c.Values[i], ver, seq)
+	}
+	if c.Marks != nil {
+		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq}
+	}
+}
+
+func (t *thing) set(v *realtime.Value, ver, seq uint64) {
+	p := t.find(v.Name)
+	if p == nil {
+		if realtime.CheckName(v.Name) != nil {
+			return // it would break the frames of everybody
+		}
+		key := `"` + v.Name + `":`
+		t.props = append(t.props, prop{name: key[1 : len(key)-2], key: key})
+		p = &t.props[len(t.props)-1]
+	}
+	p.value, p.ver, p.seq = v.JSON, ver, seq
+	if string(v.JSON) == "null" {
+		p.value = nil // as JSON Merge Patch has it
+	}
+}
+
+func (t *thing) find(name string) *prop {
+	for range t.props {
+		if t.next >= len(t.props) {
+			t.next = 0
+		}
+		p := &t.props[t.next]
+		t.next++
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func sortedPairs(m map[string]string) []pair {
+	ps := make([]pair, 0, len(m))
+	for k, v := range m {
+		ps = append(ps, pair{k, v})
+	}
+	slices.SortFunc(ps, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+	return ps
+}
+
+// appendTime appends t as a JSON string in UTC with milliseconds.
+func appendTime(dst []byte, t time.Time) []byte {
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	return append(dst, '"')
+}
+
+// cut encodes what round ver changed in the thing. The caller holds Hub.mu.
+func (t *thing) cut(ver, prev uint64) {
+	f := &t.frag
+	f.ver, f.prev = ver, prev
+	f.full = t.marks.ver == 0 || t.marks.ver == ver
+	for i := range t.props {
+		f.full = f.full && t.props[i].ver == ver
+	}
+	w := want{since: since{ver: ver - 1}}
+	f.json = t.appendSet(f.json[:0], &w)
+}
+
+// appendSet appends the thing as an update has it, or nothing when nothing in
+// it is wanted.
+func (t *thing) appendSet(dst []byte, w *want) []byte {
+	if t.gone {
+		if !w.change(t.ver, t.seq) {
+			return dst
+		}
+		return append(appendKey(dst, t.id), "null"...)
+	}
+	start := len(dst)
+	dst = append(appendKey(dst, t.id), '{')
+	empty := len(dst)
+	dst = t.appendTS(dst)
+	set := false
+	for i := range t.props {
+		p := &t.props[i]
+		if !w.prop(p) {
+			continue
+		}
+		if !set {
+			dst = append(comma(dst), `"set":{`...)
+			set = true
+		}
+		dst = append(comma(dst), p.key...)
+		if p.value == nil {
+			dst = append(dst, "null"...)
+		} else {
+			dst = append(dst, p.value...)
+		}
+	}
+	if set {
+		dst = append(dst, '}')
+	}
+	marked := t.marks.ver > 0 && w.change(t.marks.ver, t.marks.seq)
+	if marked {
+		dst = t.appendMarks(dst, w, true)
+	}
+	if !set && !marked || len(dst) == empty {
+		return dst[:start]
+	}
+	return append(dst, '}')
+}
+
+// appendState appends the thing as a snapshot has it.
+func (t *thing) appendState(dst []byte, w *want) []byte {
+	dst = appendKey(dst, t.id)
+	if t.gone {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '{')
+	dst = append(comma(t.appendTS(dst)), `"state":{`...)
+	for i := range t.props {
+		p := &t.props[i]
+		if p.value != nil && w.covers(p.name) {
+			dst = append(comma(dst), p.key...)
+			dst = append(dst, p.value...)
+		}
+	}
+	dst = append(dst, '}')
+	return append(t.appendMarks(dst, w, false), '}')
+}
+
+// appendMarks appends whole lists, in an update also empty ones.
+func (t *thing) appendMarks(dst []byte, w *want, empty bool) []byte {
+	start := len(dst)
+	dst = append(comma(dst), `"stale":[`...)
+	before := len(dst)
+	for _, name := range t.marks.stale {
+		if w.marks(name) {
+			dst = append(comma(dst), '"')
+			dst = append(dst, name...)
+			dst = append(dst, '"')
+		}
+	}
+	if len(dst) == before && !empty {
+		dst = dst[:start]
+	} else {
+		dst = append(dst, ']')
+	}
+	start = len(dst)
+	dst = append(comma(dst), `"quality":{`...)
+	before = len(dst)
+	for _, q := range t.marks.quality {
+		if w.marks(q.name) {
+			dst = appendKey(comma(dst), q.name)
+			dst = append(dst, '"')
+			dst = append(dst, q.word...)
+			dst = append(dst, '"')
+		}
+	}
+	if len(dst) == before && !empty {
+		dst = dst[:start]
+	} else {
+		dst = append(dst, '}')
+	}
+	if t.marks.online != "" {
+		dst = appendKey(comma(dst), "online")
+		dst = append(dst, '"')
+		dst = append(dst, t.marks.online...)
+		dst = append(dst, '"')
+	}
+	return dst
+}
+
+func (t *thing) appendTS(dst []byte) []byte {
+	if t.ts == nil {
+		return dst
+	}
+	return append(append(dst, `"ts":`...), t.ts...)
+}
+
+// appendKey appends a member's name that needs no escaping.
+func appendKey(dst []byte, name string) []byte {
+	dst = append(dst, '"')
+	dst = append(dst, name...)
+	return append(dst, '"', ':')
+}
+
+// comma separates what follows from a member before it.
+func comma(dst []byte) []byte {
+	if n := len(dst); n > 0 && dst[n-1] != '{' && dst[n-1] != '[' {
+		return append(dst, ',')
+	}
+	return dst
+}

@@ -1,0 +1,66 @@
+package hub
+
+import "slices"
+
+// since is what somebody has of the state: everything up to round ver, and,
+// while it catches up after a resume, everything up to place seq.
+type since struct {
+	ver uint64
+	seq uint64
+}
+
+// has says whether a change is in what somebody has.
+func (s since) has(ver, seq uint64) bool { return ver <= s.ver || seq <= s.seq }
+
+// want is what one frame is to say about one thing.
+//
+// The usual case has one subscription, and due is nil. When several of one
+// connection cover the thing, its values go out once: what any of the due ones
+// lacks and none of the others has.
+type want struct {
+	since  since
+	fields []string // nil means all
+
+	due []*sub // of those that cover the thing, the ones this frame serves
+	all []*sub // that cover the thing
+}
+
+func (w *want) prop(p *prop) bool {
+	if w.due == nil {
+		return !w.since.has(p.ver, p.seq) && w.covers(p.name)
+	}
+	for _, s := range w.all {
+		if s.since.has(p.ver, p.seq) && covers(s.fields, p.name) {
+			return false
+		}
+	}
+	for _, s := range w.due {
+		if covers(s.fields, p.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// change is prop for what belongs to the whole thing.
+func (w *want) change(ver, seq uint64) bool {
+	if w.due == nil {
+		return !w.since.has(ver, seq)
+	}
+	return !slices.ContainsFunc(w.all, func(s *sub) bool { return s.since.has(ver, seq) })
+}
+
+func (w *want) covers(name string) bool { return covers(w.fields, name) }
+
+// marks says whether a mark of the property concerns the client: lists of marks
+// are sent whole, so they must say what all its subscriptions need.
+func (w *want) marks(name string) bool {
+	if w.all == nil {
+		return w.covers(name)
+	}
+	return slices.ContainsFunc(w.all, func(s *sub) bool { return covers(s.fields, name) })
+}
+
+func covers(fields []string, name string) bool {
+	return fields == nil || slices.Contains(fields, name)
+}
