@@ -44,6 +44,8 @@ const (
 // and on another node too, for as long as the command is among the newest
 // 1,000; used for something else it is a conflict. The key of a command that
 // was not accepted stays free.
+//
+// Its id is told to realtime.OnCommandID before the first step.
 func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Invoked, error) {
 	c, problem := t.understand(i)
 	if problem != nil {
@@ -60,6 +62,7 @@ func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Inv
 		return c.rejected(problem).outcome()
 	}
 	c.ID = newID(c.TS)
+	realtime.TellCommandID(ctx, c.ID)
 	if problem := act.check(c.Input); problem != nil {
 		c = c.rejected(problem)
 		// The answer is the same whether or not its trace could be kept.
@@ -190,6 +193,7 @@ func (t *Twins) send(ctx context.Context, c command) error {
 
 // follow waits for the end of a command that somebody else carries.
 func (t *Twins) follow(ctx context.Context, id string) (realtime.Invoked, error) {
+	realtime.TellCommandID(ctx, id)
 	// How it went, or how far, is what the outcome says, whatever ended the wait.
 	_ = t.await(ctx, func() bool { return t.commands.ended(id) })
 	return t.outcome(ctx, command{Invoked: realtime.Invoked{ID: id}})

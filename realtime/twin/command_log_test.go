@@ -240,6 +240,34 @@ func TestStoppingLetsGo(t *testing.T) {
 	})
 }
 
+// Who asked over a socket must know a step of its command when it is told.
+func TestTheIDIsKnownBeforeTheFirstStep(t *testing.T) {
+	p := &plant{t: t}
+	tw, l := p.node(conveyor)
+	known := map[string]bool{}
+	ctx := realtime.OnCommandID(t.Context(), func(id string) { known[id] = true })
+	tw.OnChange(func(u realtime.Update) {
+		l.hear(u)
+		for _, f := range u.Facts {
+			var c realtime.Invoked
+			if err := json.Unmarshal(f.Body, &c); err != nil || !known[c.ID] {
+				t.Errorf("a step of an unknown command was told: %s", f.Body)
+			}
+		}
+	})
+	i := speed(`{"speed":80}`)
+	i.Key = "once"
+	first, _ := tw.Invoke(ctx, i) // offline
+	if len(l.steps()) != 2 {
+		t.Errorf("got %v", l.steps())
+	}
+	_, _ = tw.Invoke(ctx, speed(`{"speed":999}`))
+	clear(known)
+	if _, _ = tw.Invoke(ctx, i); !known[first.ID] || len(known) != 1 {
+		t.Errorf("a repeated key was told %v, want %s", known, first.ID)
+	}
+}
+
 // What a command is follows from the order of the log alone, also when the log
 // has steps that were too late or are twice.
 func TestTheOrderOfTheLogDecides(t *testing.T) {
