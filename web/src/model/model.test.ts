@@ -1,0 +1,129 @@
+import { describe, expect, it, vi } from "vitest";
+import type { Snapshot } from "../live";
+import { Store } from "../live";
+import { Catalog } from "./catalog";
+import { priorityOf, readingOf } from "./reading";
+import { Series, slope } from "./series";
+import { readDescription } from "./td";
+
+const td = {
+  id: "urn:echotwin:plant/cv-2",
+  title: "Transfer conveyor",
+  titles: { en: "Transfer conveyor", vi: "Băng tải chuyển" },
+  "echotwin:tag": "CV-02",
+  properties: {
+    temperature: { title: "Bearing temperature", type: "number", unit: "°C", minimum: 20, maximum: 100, "echotwin:high": 75, "echotwin:low": 5, "echotwin:priority": 2, "echotwin:band": [35, 70], "echotwin:decimals": 1 },
+    mode: { type: "string" },
+  },
+  actions: {
+    setSpeed: { title: "SPEED", "echotwin:feedback": "speed", input: { type: "object", properties: { speed: { type: "number", unit: "percent", minimum: 20, maximum: 100 } } } },
+    home: { title: "HOME" },
+  },
+  events: { jam: { titles: { en: "Jam", vi: "Kẹt" } } },
+};
+
+describe("a thing description", () => {
+  it("is read for what the screen needs", () => {
+    const d = readDescription(td)!;
+    expect([d.id, d.tag, d.titles.vi, d.undescribed]).toEqual(["plant/cv-2", "CV-02", "Băng tải chuyển", false]);
+    expect(d.properties.get("temperature")).toMatchObject({ unit: "°C", high: 75, low: 5, priority: 2, band: [35, 70], decimals: 1, minimum: 20, maximum: 100 });
+    expect(d.properties.get("mode")?.titles).toEqual({ en: "mode", vi: "mode" });
+    expect([...d.actions.keys()]).toEqual(["setSpeed"]);
+    expect(d.actions.get("setSpeed")).toMatchObject({ field: "speed", minimum: 20, maximum: 100, unit: "%", feedback: "speed" });
+    expect(d.events.get("jam")?.vi).toBe("Kẹt");
+  });
+
+  it.each([null, 7, [], {}, { id: 3 }, { id: "" }])("%j is none", (wrong) => expect(readDescription(wrong)).toBeNull());
+
+  it("with wrong members is read without them", () => {
+    const d = readDescription({ id: "a", properties: { x: { minimum: "0", maximum: NaN, "echotwin:band": [1], "echotwin:priority": 9, "echotwin:decimals": 99 }, y: null }, actions: 5, titles: { en: 5 } })!;
+    expect(d.properties.get("x")).toMatchObject({ minimum: undefined, maximum: undefined, band: undefined, priority: 3, decimals: 6 });
+    expect(d.properties.has("y")).toBe(true);
+    expect(d.titles.en).toBe("a");
+  });
+});
+
+describe("a reading", () => {
+  const store = new Store();
+  const d = readDescription(td)!;
+  const show = (value: unknown, marks: object = {}) => {
+    store.snapshot({ type: "snapshot", sub: "s", epoch: "e", seq: 1, matched: 1, hidden: 0, more: false, things: { "plant/cv-2": { state: { temperature: value }, ...marks } } } as unknown as Snapshot);
+    return readingOf(store, d, "plant/cv-2", "temperature");
+  };
+
+  it.each([
+    [75, 0, undefined],
+    [75.1, 2, 75],
+    [4.9, 2, 5],
+    ["hot", 0, undefined],
+  ])("of %s is beyond a limit with priority %d", (value, priority, limit) => {
+    expect(show(value)).toMatchObject({ beyond: priority });
+    expect(show(value).limit).toBe(limit);
+  });
+
+  it("that cannot be believed has the sign of a fault, unless a limit says more", () => {
+    expect(priorityOf(show(50, { quality: { temperature: "out_of_range" } }))).toBe(4);
+    expect(priorityOf(show(90, { quality: { temperature: "out_of_range" } }))).toBe(2);
+    expect(show(50, { stale: ["temperature"] }).stale).toBe(true);
+  });
+
+  it("of something nobody described has its own name", () => {
+    expect(readingOf(store, undefined, "lab/esp32", "led")).toMatchObject({ value: undefined, property: { name: "led", titles: { en: "led", vi: "led" } } });
+  });
+});
+
+describe("the catalog", () => {
+  it("asks for an unknown thing once in a while, not at 10 Hz, and lives without an answer", async () => {
+    vi.useFakeTimers();
+    const get = vi.fn(async () => Promise.reject(new Error("404")));
+    const catalog = new Catalog(get);
+    for (let i = 0; i < 100; i++) await catalog.want("lab/esp32", "x");
+    expect(get).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(31_000);
+    await catalog.want("lab/esp32", "x");
+    expect(get).toHaveBeenCalledTimes(2);
+    vi.useRealTimers();
+  });
+
+  it("asks again when a described thing sends a property that is not in its description", async () => {
+    const get = vi.fn(async () => td);
+    const catalog = new Catalog(get);
+    await catalog.want("plant/cv-2", "temperature");
+    await catalog.want("plant/cv-2", "temperature");
+    expect(get).toHaveBeenCalledTimes(1);
+    expect(catalog.descriptions.get("plant/cv-2")?.tag).toBe("CV-02");
+  });
+});
+
+describe("a series", () => {
+  it("keeps what was asked for, as long as it should, and breaks at gaps once", () => {
+    const s = new Series(["a#x"], 60, 1000);
+    s.add("b#y", 0, 1);
+    for (let i = 0; i < 3000; i++) s.add("a#x", i, i);
+    s.gap(3000);
+    s.gap(3001);
+    const p = s.get("a#x")!;
+    expect(s.get("b#y")).toBeUndefined();
+    expect(p.x.length).toBeLessThanOrEqual(60 + 256 + 1);
+    expect(p.x.length).toBe(p.y.length);
+    expect(p.x[0]).toBeLessThanOrEqual(2999 - 60);
+    expect(p.y.filter((v) => v === null)).toHaveLength(1);
+  });
+
+  it("is bounded by count whatever the rate", () => {
+    const s = new Series(["k"], 1e9, 500);
+    for (let i = 0; i < 5000; i++) s.add("k", i / 1000, i);
+    expect(s.get("k")!.x.length).toBe(500);
+    expect(s.get("k")!.y.at(-1)).toBe(4999);
+  });
+
+  it("tells its slope per minute, and says nothing across a gap or of too little", () => {
+    const s = new Series(["k"]);
+    for (let i = 0; i <= 60; i++) s.add("k", 1000 + i, 20 + i * 0.5);
+    expect(slope(s.get("k")!)).toBeCloseTo(30, 6);
+    s.gap(1061);
+    s.add("k", 1062, 50);
+    expect(slope(s.get("k")!)).toBeNaN();
+    expect(slope({ x: [], y: [] })).toBeNaN();
+  });
+});
