@@ -183,11 +183,12 @@ func TestPeerThatNeverReads(t *testing.T) {
 	r := dead(t, d)
 	_ = r.Conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	big := make([]byte, 900<<10)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	for range 12 {
-		_ = d.Send(ctx, "plant/pump", "setSpeed", "1", big)
+	for range 12 { // more than the line between holds
+		go d.Send(ctx, "plant/pump", "setSpeed", "1", big)
 	}
+	<-ctx.Done()
 	c := dial5(t, d.Addr(), nil)
 	c.sub("command/plant/valve/#", 1)
 	if err := d.Send(t.Context(), "plant/valve", "open", "2", nil); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -175,6 +176,9 @@ func (c *conn) presence(thing, word string) {
 
 // end closes the connection, with a reason for those who can read one.
 func (b *broker) end(c *conn, why packets.Code) {
+	if s, ok := c.cl.Net.Conn.(*socket); ok {
+		s.showOut()
+	}
 	if c.cl.Properties.ProtocolVersion == 5 {
 		_ = b.server.DisconnectClient(c.cl, why)
 	}
@@ -230,15 +234,43 @@ func (b *broker) leave(c *conn) {
 	}
 	b.log.Debug("a device's connection ended without DISCONNECT", "client", c.id, "cause", c.cl.StopCause())
 	if c.will != nil {
-		if err := b.take(c, c.will.TopicName, c.will.Payload, 1, nil); err == nil {
-			_ = b.server.Publish(c.will.TopicName, c.will.Payload, false, 0) // for lookers
-		}
+		b.lastWord(c, c.will.TopicName, c.will.Payload)
 	}
 	for thing := range c.online { // nobody else touches it now
-		if err := b.take(c, "status/"+thing, []byte("offline"), 1, nil); err != nil {
-			b.log.Warn("a device's going could not be recorded", "thing", thing, "err", err)
+		b.lastWord(c, "status/"+thing, []byte("offline"))
+	}
+}
+
+// lastWord stores what a device would have said itself, and gives it to lookers.
+// A thing is not offline while a newer connection says that it is online:
+// devices with random client ids leave dead connections behind.
+func (b *broker) lastWord(c *conn, name string, payload []byte) {
+	thing, isStatus := strings.CutPrefix(name, "status/")
+	if isStatus && string(payload) == "offline" && b.elsewhere(c, thing) {
+		c.presence(thing, "offline")
+		return
+	}
+	if err := b.take(c, name, payload, 1, nil); err == nil {
+		_ = b.server.Publish(name, payload, false, 0)
+	}
+}
+
+// elsewhere says whether another connection has said that the thing is online.
+func (b *broker) elsewhere(c *conn, thing string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, other := range b.conns {
+		if other != c && other.says(thing) {
+			return true
 		}
 	}
+	return false
+}
+
+func (c *conn) says(thing string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.online[thing]
 }
 
 // kickAll ends every connection at once.

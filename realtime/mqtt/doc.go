@@ -54,7 +54,8 @@
 // # Presence
 //
 // status/<thing> says it, sent by the device or as its will. A connection that
-// said online and ends without DISCONNECT is taken to have said offline. When
+// said online and ends without DISCONNECT is taken to have said offline, unless
+// another one has said online for the same thing since. When
 // a client id connects again, the old connection has ended, with its will
 // stored, before the new one is answered.
 package mqtt

@@ -49,7 +49,8 @@ type Config struct {
 	Open bool
 	// Authenticate checks a device's credentials and says which things are its
 	// own. It may be slow: at most four calls run at once, and an address that
-	// keeps failing as one user is refused without asking.
+	// keeps failing as one user is refused without asking. owns is asked again
+	// for every message, so it must be quick and may change its mind.
 	Authenticate func(username, password string) (owns func(thing string) bool, ok bool)
 
 	Ingest     Ingest

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/listeners"
@@ -19,8 +20,9 @@ import (
 )
 
 const (
-	connectTimeout = 10 * time.Second // from the first byte to the end of signing in
+	connectTimeout = 10 * time.Second // for the first packet, and again for signing in
 	writeTimeout   = 10 * time.Second // for a peer that takes no byte
+	lastWrite      = time.Second      // for one that is being shown out
 	maxHandshakes  = 256
 )
 
@@ -194,6 +196,7 @@ type socket struct {
 	net.Conn
 	first bytes.Reader
 	conn  *conn // once signed in; set and read by the connection's goroutine
+	leave atomic.Bool
 }
 
 func (s *socket) Read(b []byte) (int, error) {
@@ -204,7 +207,11 @@ func (s *socket) Read(b []byte) (int, error) {
 }
 
 func (s *socket) Write(b []byte) (int, error) {
-	if err := s.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	limit := writeTimeout
+	if s.leave.Load() {
+		limit = lastWrite
+	}
+	if err := s.Conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 		return 0, err
 	}
 	n, err := s.Conn.Write(b)
@@ -212,6 +219,13 @@ func (s *socket) Write(b []byte) (int, error) {
 		s.Conn.Close() // half a packet may be out: nothing sensible can follow
 	}
 	return n, err
+}
+
+// showOut lets a write that hangs end soon, so that nobody waits long for one
+// who takes nothing.
+func (s *socket) showOut() {
+	s.leave.Store(true)
+	_ = s.Conn.SetWriteDeadline(time.Now().Add(lastWrite))
 }
 
 func (s *socket) SetDeadline(t time.Time) error { return s.Conn.SetReadDeadline(t) }

@@ -46,6 +46,29 @@ func TestBrokenConnectionWithoutWillIsOffline(t *testing.T) {
 	}
 }
 
+// A device with random client ids comes back before its old connection is
+// noticed to be dead.
+func TestOldConnectionDoesNotTakeTheNewOneOffline(t *testing.T) {
+	d, s := open(t, Config{})
+	join := func(id, will string) *raw {
+		r := dial311(t, d.Addr(), connect311(id, will, "offline", ""))
+		r.send(publish311("status/plant/pump", "online", 1, 1))
+		r.want(0x40, 0, 1)
+		return r
+	}
+	for _, will := range []string{"status/plant/pump", ""} {
+		old := join("old", will)
+		young := join("young", will)
+		old.Close()
+		eventually(t, "the old one is gone", func() bool { return d.Stats().Clients == 1 })
+		if slices.Contains(s.lines(), "status plant/pump offline") {
+			t.Errorf("will %q: offline though a connection is there: %q", will, s.lines())
+		}
+		young.send([]byte{0xE0, 0})
+		eventually(t, "nobody is there", func() bool { return d.Stats().Clients == 0 })
+	}
+}
+
 func TestGoodbyeIsNoDrop(t *testing.T) {
 	d, s := open(t, Config{})
 	r := dial311(t, d.Addr(), connect311("pump", "status/plant/pump", "offline", ""))
