@@ -79,8 +79,8 @@ function selectable(element: SVGElement, select: (thing: string) => void): Paint
     e.preventDefault(); // Space would scroll
     select(thing);
   });
-  return (source, selected) => {
-    setAttribute(element, "aria-label", [source.tag(thing), source.title(thing)].filter(Boolean).join(" "));
+  // Its name is what stands in it: tag, title and values.
+  return (_source, selected) => {
     setAttribute(element, "aria-pressed", String(thing === selected));
     element.classList.toggle("sel", thing === selected);
   };
