@@ -81,7 +81,7 @@ export class Commands {
   /** A step as a fact, as the answer to ours (its id then is ours), or from the list of old ones. */
   #step(step: CommandStep): void {
     const at = step.ts ? Date.parse(step.ts) : Date.now();
-    const have = this.list.find((c) => c.cmd === step.cmd || (c.id !== "" && c.id === step.id));
+    const have = this.list.find((c) => c.cmd === step.cmd || (c.id !== "" && c.id === step.id) || isRefusalOf(c, step));
     if (have) return this.#move(have, step);
     if (!step.thing || !step.action) return;
     this.#add({
@@ -124,6 +124,14 @@ export class Commands {
     const now = (await get(`/api/commands/${command.cmd}`).catch(() => null)) as CommandStep | null;
     if (now?.status) this.#move(command, now);
   }
+}
+
+/** A refused command is answered by an error; the fact about it bears no id of ours. */
+function isRefusalOf(c: Command, step: CommandStep): boolean {
+  return (
+    step.status === "rejected" && c.id !== "" && c.cmd === "" && (c.stage === "requested" || c.stage === "rejected") &&
+    c.thing === step.thing && c.action === step.action && c.user === step.user && JSON.stringify(c.input) === JSON.stringify(step.input)
+  );
 }
 
 function problemOf(step: CommandStep): Problem | undefined {

@@ -54,6 +54,20 @@ describe("a command", () => {
     expect(commands.latest(cv)).toMatchObject({ stage: "rejected", problem: { message: "too fast", maximum: 100 } });
   });
 
+  it("that is refused is one entry, whether its fact or its error comes first", () => {
+    for (const factFirst of [true, false]) {
+      const { commands, sent, on } = fake();
+      commands.send(cv, "setSpeed", { speed: 999 }, 80);
+      const fact = { type: "cmd", seq: 9, cmd: "01K", thing: cv, action: "setSpeed", input: { speed: 999 }, status: "rejected", user: "ana", via: "ws", ts: "2026-11-23T08:00:00Z", error: "too fast" } as Fact;
+      const error = () => on.answer?.({ type: "error", id: sent[0]!.id as string, code: "out_of_range", message: "too fast", minimum: 20, maximum: 100 });
+      if (factFirst) on.fact?.(fact);
+      error();
+      if (!factFirst) on.fact?.(fact);
+      expect(commands.list).toHaveLength(1);
+      expect(commands.latest(cv)).toMatchObject({ stage: "rejected", cmd: "01K", problem: { maximum: 100 } });
+    }
+  });
+
   it("of which nothing was heard before the connection was lost has an unknown outcome", () => {
     const { commands, on } = fake();
     commands.send(cv, "setSpeed", { speed: 60 }, 80);

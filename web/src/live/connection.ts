@@ -98,7 +98,7 @@ export class Connection {
   onGap(listener: (gap: Resync) => void): Unsubscribe {
     return this.#gaps.add(listener);
   }
-  /** A socket closed before the server said hello: perhaps the session is over. */
+  /** A socket closed before the server said hello, or the hello named nobody: perhaps the session is over. */
   onRefused(listener: () => void): Unsubscribe {
     return this.#refused.add(listener);
   }
@@ -214,6 +214,7 @@ export class Connection {
 
   #hello(frame: Hello): void {
     this.#set({ user: frame.user ?? "" });
+    if (!frame.user) this.#refused.tell(); // it knows nobody, and will show nothing
     if (this.#cursor > 0 && this.#epoch === frame.epoch) return this.#resume();
     // Another epoch is another log: its numbers mean nothing here.
     this.#epoch = frame.epoch;

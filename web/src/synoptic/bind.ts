@@ -101,7 +101,9 @@ function level(element: SVGElement, thing: string, property: string): Painter {
 }
 
 export function setText(element: Element, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
+  const node = element.firstChild;
+  if (!node) element.append(text);
+  else if (node.nodeValue !== text) node.nodeValue = text; // a new node each time would be garbage at 4 Hz
 }
 
 export function setAttribute(element: Element, name: string, value: string): void {
