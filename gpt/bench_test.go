@@ -25,7 +25,7 @@ func BenchmarkReader(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; n < b.N; n += chunks {
 		ctx, cancel := context.WithCancelCause(context.Background())
-		w := newWatch(time.Minute, time.Minute, cancel)
+		w := newWatch(time.Minute, time.Minute, cancel, func() bool { return true })
 		s, err := newStream(ctx, &http.Response{Body: io.NopCloser(bytes.NewReader(body.Bytes())), Header: http.Header{"Content-Type": {"text/event-stream"}}}, w, l)
 		for err == nil {
 			_, err = s.next()

@@ -103,6 +103,15 @@ func TestRunsAtOnce(t *testing.T) {
 	ask(t, r, "room again?")
 }
 
+// Whoever has read the end of one run may at once begin the next.
+func TestTheNextQuestionAtOnce(t *testing.T) {
+	up := upstreamFor(t)
+	r := newRuns(t, Config{BaseURL: up.URL, Limits: Limits{MaxRunsPerUser: 1}})
+	for range 200 {
+		ask(t, r, "Next?")
+	}
+}
+
 func TestAQueuedRunCanBeStopped(t *testing.T) {
 	up := upstreamFor(t, (*upstreamtest.Call).Hang)
 	r := newRuns(t, Config{BaseURL: up.URL, Limits: Limits{MaxRuns: 1}})

@@ -26,32 +26,34 @@ const rules = `You are the assistant of Echotwin, a digital twin that shows a pl
 
 const withoutTools = "\n- You have no tools in this session, so you cannot see any live value. Say so when you are asked for one."
 
-// prompt is the conversation as the upstream gets it.
-func (j *job) prompt(ask Ask) []openai.ChatCompletionMessageParamUnion {
-	out := []openai.ChatCompletionMessageParamUnion{openai.SystemMessage(j.system())}
+// prompt is the conversation without our own system prompt. What an OpenAI
+// client gives as its own comes back apart: it goes after ours, so that it can
+// add but not replace, and into the same message, since many local models take
+// only one.
+func (j *job) prompt(ask Ask) (out []openai.ChatCompletionMessageParamUnion, extra string) {
 	for _, m := range ask.Messages {
 		switch m.Role {
 		case "user":
 			out = append(out, openai.UserMessage(m.Text))
 		case "assistant":
 			out = append(out, openai.AssistantMessage(m.Text))
-		default: // after ours, so that it can add but not replace
-			out = append(out, openai.SystemMessage(m.Text))
+		default:
+			extra += "\n\n" + m.Text
 		}
 	}
 	if ask.Messages != nil {
-		return out
+		return out, extra
 	}
 	for _, t := range j.conversations.turns(ask.User, j.run.conversation) {
 		out = append(out, openai.UserMessage(t.question), openai.AssistantMessage(t.answer))
 	}
-	return append(out, openai.UserMessage(ask.Question))
+	return append(out, openai.UserMessage(ask.Question)), ""
 }
 
-func (j *job) system() string {
+func (j *job) system(tools bool) string {
 	var b strings.Builder
 	b.WriteString(rules)
-	if len(j.toolParams) == 0 || j.upstreams[j.up].noTools.Load() {
+	if !tools {
 		b.WriteString(withoutTools)
 	}
 	if j.cfg.Site != "" {
@@ -75,6 +77,7 @@ func (j *job) system() string {
 		}
 	}
 	b.WriteString("\n\nNow is " + j.cfg.Now().UTC().Format(time.RFC3339) + ".")
+	b.WriteString(j.extra)
 	return b.String()
 }
 

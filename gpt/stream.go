@@ -177,8 +177,9 @@ func (s *stream) close(wait func(func())) {
 		_ = s.body.Close()
 		return
 	}
+	s.watch.finished()
+	s.watch.letGo()
 	wait(func() {
-		s.watch.finished()
 		_, _ = io.CopyN(io.Discard, s.body, 4<<10)
 		s.watch.stop()
 		_ = s.body.Close()
@@ -216,13 +217,14 @@ type watch struct {
 	timer  *time.Timer
 	idle   time.Duration
 	cancel context.CancelCauseFunc
+	letGo  func() bool // stops following the run's context
 	spoke  atomic.Bool // a token came
 	heard  atomic.Bool // bytes came since the last token
 	over   atomic.Bool // the upstream said that it is done
 }
 
-func newWatch(first, idle time.Duration, cancel context.CancelCauseFunc) *watch {
-	w := &watch{idle: idle, cancel: cancel}
+func newWatch(first, idle time.Duration, cancel context.CancelCauseFunc, letGo func() bool) *watch {
+	w := &watch{idle: idle, cancel: cancel, letGo: letGo}
 	w.timer = time.AfterFunc(first, w.ring)
 	return w
 }
@@ -260,5 +262,6 @@ func (w *watch) finished() {
 
 func (w *watch) stop() {
 	w.timer.Stop()
+	w.letGo()
 	w.cancel(nil)
 }

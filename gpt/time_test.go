@@ -182,7 +182,7 @@ func FuzzUpstreamBytes(f *testing.F) {
 	f.Add([]byte("\xef\xbb\xbfevent: error\r\ndata: x\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		w := newWatch(time.Minute, time.Minute, cancel)
+		w := newWatch(time.Minute, time.Minute, cancel, func() bool { return true })
 		defer w.stop()
 		l := Limits{MaxLine: 4096, MaxStream: 1 << 16}.withDefaults()
 		s, err := newStream(ctx, &http.Response{Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(b))}, w, l)

@@ -135,6 +135,25 @@ func TestReadStateHelpsTheModel(t *testing.T) {
 	}
 }
 
+// forgetful ignores what the asker may see, but notes whether it was told.
+type forgetful struct{ told *bool }
+
+func (f forgetful) ReadState(ctx context.Context, user string, q StateQuery) ([]ThingState, error) {
+	*f.told = q.See != nil
+	q.See = nil
+	return plant{}.ReadState(ctx, user, q)
+}
+
+func TestWhatMayNotBeSeenIsHeldBackTwice(t *testing.T) {
+	var told bool
+	who := Asker{See: func(s string) bool { return s != "secret/tank" }}
+	res, err := ReadState(forgetful{&told}).Call(t.Context(), who, json.RawMessage(`{"path":"**"}`))
+	b, _ := json.Marshal(res)
+	if err != nil || !told || strings.Contains(string(b), "secret") || !strings.Contains(string(b), "conveyor-2") {
+		t.Errorf("told %v, %v: %s", told, err, b)
+	}
+}
+
 // manyThings is more than fits in one result.
 type manyThings struct{}
 
@@ -204,6 +223,18 @@ func TestToolCallsInEveryShape(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestTextBeforeALookUpIsAParagraph(t *testing.T) {
+	up := upstreamFor(t, func(c *upstreamtest.Call) { c.Text("Let me ", "look."); upstreamtest.Use("read_state", `{}`)(c) }, upstreamtest.Say("It runs."))
+	run, out := ask(t, newRuns(t, Config{BaseURL: up.URL, Tools: []Tool{ReadState(plant{})}}), "?")
+	if before, _, _ := strings.Cut(kinds(all(t, run)), " tool"); before != "start status delta delta" {
+		t.Errorf("text that was said before a look-up came after it: %s", kinds(all(t, run)))
+	}
+	ms := up.Requests()[1].Messages
+	if out.Text != "Let me look.\n\nIt runs." || ms[len(ms)-2].Text() != "Let me look." {
+		t.Errorf("got %q, told the model %q", out.Text, ms[len(ms)-2].Text())
 	}
 }
 

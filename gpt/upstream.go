@@ -65,8 +65,10 @@ func newClient() *http.Client {
 	return &http.Client{Transport: t}
 }
 
-// A request is what one round sends.
+// A request is what one round sends. The system prompt depends on whether the
+// server can use tools, which turns out only when it is asked.
 type request struct {
+	system   func(tools bool) string
 	messages []openai.ChatCompletionMessageParamUnion
 	tools    []openai.ChatCompletionToolUnionParam
 	force    bool // an answer in words: no more tool calls
@@ -95,8 +97,13 @@ func (u *upstream) open(ctx context.Context, q request) (*stream, error) {
 }
 
 func (u *upstream) try(ctx context.Context, q request, noTools, noUsage bool) (*stream, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	w := newWatch(u.limits.TimeoutFirst, u.limits.Idle, cancel)
+	// The request ends with ctx until its answer is whole. After that it is let
+	// go, so that the end of a run does not break a connection that is about to
+	// be free for the next.
+	whole := ctx
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(whole))
+	letGo := context.AfterFunc(whole, func() { cancel(context.Cause(whole)) })
+	w := newWatch(u.limits.TimeoutFirst, u.limits.Idle, cancel, letGo)
 	var answer *http.Response
 	var last refusal
 	err := u.client.Post(ctx, "chat/completions", u.params(q, noTools, noUsage), &answer,
@@ -121,7 +128,9 @@ func (u *upstream) try(ctx context.Context, q request, noTools, noUsage bool) (*
 }
 
 func (u *upstream) params(q request, noTools, noUsage bool) openai.ChatCompletionNewParams {
-	p := openai.ChatCompletionNewParams{Model: u.model, Messages: q.messages}
+	p := openai.ChatCompletionNewParams{Model: u.model}
+	p.Messages = append(p.Messages, openai.SystemMessage(q.system(!noTools)))
+	p.Messages = append(p.Messages, q.messages...)
 	if !noTools {
 		p.Tools = q.tools
 		if q.force {

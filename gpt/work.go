@@ -17,6 +17,7 @@ type job struct {
 	run      *Run
 	messages []openai.ChatCompletionMessageParamUnion
 	asker    Asker
+	extra    string // system prompt of an OpenAI client
 	options  Options
 	up       int // which upstream
 	calls    int // tool calls so far
@@ -34,7 +35,6 @@ func (r *Runs) work(ctx context.Context, run *Run, ask Ask) {
 		err = cause
 	}
 	run.mu.Lock()
-	run.flush()
 	text, first := run.text.String(), run.first
 	run.mu.Unlock()
 	total := time.Since(run.begun)
@@ -80,10 +80,13 @@ type doneEvent struct {
 }
 
 func (j *job) status(status string) {
-	j.run.emit("status", struct {
-		Type   string `json:"type"`
-		Status string `json:"status"`
-	}{"status", status})
+	j.run.emit("status", statusEvent{Type: "status", Status: status})
+}
+
+type statusEvent struct {
+	Type   string `json:"type"`
+	Status string `json:"status"`          // queued, thinking or retrying
+	Model  string `json:"model,omitempty"` // of retrying: who answers now
 }
 
 // answer asks, calls the tools that the model wants, and asks again, until the
@@ -114,7 +117,7 @@ func (j *job) answer(ctx context.Context, ask Ask) (finish string, err error) {
 		}
 	}()
 
-	j.messages = j.prompt(ask)
+	j.messages, j.extra = j.prompt(ask)
 	for round := 1; ; round++ {
 		force := round >= j.limits.MaxRounds || j.calls >= j.limits.MaxCalls
 		out, err := j.round(ctx, round, force)
@@ -163,13 +166,13 @@ func (j *job) round(ctx context.Context, round int, force bool) (reply, error) {
 		errors.As(err, &f)
 		j.cfg.Log.Warn("assistant: using the fallback", "run", j.run.id, "upstream", j.upstreams[j.up].host, "code", f.Code, "cause", j.redact(f.cause))
 		j.up++
-		j.status("retrying")
+		j.run.emit("status", statusEvent{"status", "retrying", j.upstreams[j.up].model})
 	}
 }
 
 func (j *job) ask(ctx context.Context, round int, force bool) (reply, error) {
 	up := j.upstreams[j.up]
-	s, err := up.open(ctx, request{messages: j.messages, tools: j.toolParams, force: force, options: j.options})
+	s, err := up.open(ctx, request{system: j.system, messages: j.messages, tools: j.toolParams, force: force, options: j.options})
 	if err != nil {
 		return reply{}, err
 	}
@@ -187,11 +190,14 @@ func (j *job) ask(ctx context.Context, round int, force bool) (reply, error) {
 			s.finish, err = "length", io.EOF
 			break
 		}
+		if len(text) == 0 && len(p.text) > 0 && j.run.started() {
+			j.run.say([]byte("\n\n")) // what was said before a look-up is a paragraph of its own
+		}
 		text = append(text, p.text...)
 		j.run.say(p.text)
 	}
 	out.text, out.calls, out.finish = string(text), s.calls.whole(round), s.finish
-	j.spent.add(s.spent(chunks, j.messages))
+	j.spent.add(s.spent(chunks, len(j.system(true))+sizeOf(j.messages)))
 	if err == io.EOF {
 		err = nil
 	}
@@ -200,11 +206,11 @@ func (j *job) ask(ctx context.Context, round int, force bool) (reply, error) {
 
 // spent is the usage of one request, counted here when the upstream, or the
 // reader who left, did not let it be told.
-func (s *stream) spent(chunks int64, sent []openai.ChatCompletionMessageParamUnion) usage {
+func (s *stream) spent(chunks int64, sent int) usage {
 	if s.usage.known {
 		return s.usage
 	}
-	return usage{in: int64(sizeOf(sent) / 4), out: chunks}
+	return usage{in: int64(sent / 4), out: chunks}
 }
 
 // started reports whether a reader may have seen text.
