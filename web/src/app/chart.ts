@@ -115,8 +115,8 @@ export function chart(box: HTMLElement, labels: () => Labels): Chart {
   return {
     paint(points, of, now, seconds) {
       property = of;
-      // A young chart grows from a minute up to its range, instead of being mostly empty.
-      span = Math.min(seconds, Math.max(60, now - (points.x[0] ?? now)));
+      // A young chart grows up to its range, instead of being mostly empty.
+      span = Math.min(seconds, Math.max(30, now - (points.x[0] ?? now)));
       const first = firstAfter(points.x, now - span);
       // The last place in time is now, so that the axis runs on while nothing comes.
       plot.setData([[...points.x.slice(first), now], [...points.y.slice(first), null]]);

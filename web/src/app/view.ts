@@ -10,9 +10,10 @@ export function thingTitle(thing: string): string {
   return screen.describe(thing)?.titles[locale.lang] ?? thing.slice(thing.lastIndexOf("/") + 1);
 }
 
-/** What people on the floor call it: its tag, or its title. */
+/** What people on the floor call it: its tag, or its title; its whole id as long as nobody has described it. */
 export function thingName(thing: string): string {
-  return screen.describe(thing)?.tag || thingTitle(thing);
+  const d = screen.describe(thing);
+  return d && !d.undescribed ? d.tag || d.titles[locale.lang] : thing;
 }
 
 export function thingTag(thing: string): string {
