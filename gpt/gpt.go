@@ -54,7 +54,8 @@ type Config struct {
 	Model   string // DefaultModel
 
 	// Fallback is asked when the first upstream fails before its first token.
-	// With neither a base URL nor a key there is none.
+	// With neither a base URL nor a key there is none; without a model it is asked
+	// for the first one's.
 	Fallback Upstream
 
 	// Things names what there is, for the prompt; who asks is told only of what

@@ -72,6 +72,7 @@ func New(cfg Config) *Runs {
 	if first := (Upstream{cfg.BaseURL, cfg.APIKey, cfg.Model}); first.usable() {
 		r.upstreams = append(r.upstreams, newUpstream(first, cfg.Client, l))
 		if cfg.Fallback.usable() {
+			cfg.Fallback.Model = or(cfg.Fallback.Model, cfg.Model)
 			r.upstreams = append(r.upstreams, newUpstream(cfg.Fallback, cfg.Client, l))
 		}
 	}

@@ -169,6 +169,16 @@ func TestFallbackOnlyBeforeTheFirstToken(t *testing.T) {
 	}
 }
 
+func TestFallbackIsAskedForItsOwnModel(t *testing.T) {
+	for own, want := range map[string]string{"m2": "m2", "": "m1"} {
+		up, second := upstreamFor(t, upstreamtest.Status(401, ``)), upstreamFor(t)
+		ask(t, newRuns(t, Config{BaseURL: up.URL, Model: "m1", Fallback: Upstream{BaseURL: second.URL, Model: own}}), "?")
+		if q := second.Requests(); len(q) != 1 || q[0].Model != want {
+			t.Errorf("model %q: asked %+v, want %q", own, q, want)
+		}
+	}
+}
+
 func TestUpstreamWithoutTools(t *testing.T) {
 	no := upstreamtest.Status(400, `{"error":{"message":"registry.ollama.ai/library/phi does not support tools"}}`)
 	up := upstreamFor(t, no, upstreamtest.Say("words only"))
