@@ -123,6 +123,7 @@ func TestLyingHeaders(t *testing.T) {
 		"TLS":                     {0x16, 0x03, 0x01},
 	} {
 		r := dialRaw(t, d.Addr())
+		_ = r.SetDeadline(time.Now().Add(connectTimeout / 2)) // closed at once, not for taking too long
 		r.send(first)
 		if _, _, err := r.recv(); err == nil {
 			t.Errorf("%s: got an answer", name)
@@ -150,7 +151,7 @@ func TestStrangersInTheDoorwayMakeRoom(t *testing.T) {
 		silent = append(silent, nc)
 	}
 	dial5(t, d.Addr(), nil)
-	_ = silent[0].SetReadDeadline(time.Now().Add(patient))
+	_ = silent[0].SetReadDeadline(time.Now().Add(connectTimeout / 2)) // for the others, not for taking too long
 	if _, err := silent[0].Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the oldest stranger: %v, want to be shown out", err)
 	}

@@ -20,8 +20,14 @@ func TestWillIsStoredWhenTheConnectionBreaks(t *testing.T) {
 	if p := look.next(); p.Topic != "status/plant/pump" || string(p.Payload) != "offline" {
 		t.Errorf("a looker got %s %s", p.Topic, p.Payload)
 	}
+	look.pub("event/plant/pump/x", "1", 1)
+	look.sub("event/#", 0)
+	look.pub("event/plant/pump/x", "2", 1)
+	if p := look.next(); string(p.Payload) != "2" {
+		t.Errorf("a looker got %s %s once more", p.Topic, p.Payload)
+	}
 	eventually(t, "one client left", func() bool { return d.Stats().Clients == 1 })
-	if want := []string{"status plant/pump online", "status plant/pump offline"}; !slices.Equal(s.lines(), want) {
+	if want := []string{"status plant/pump online", "status plant/pump offline", "event plant/pump x 1", "event plant/pump x 2"}; !slices.Equal(s.lines(), want) {
 		t.Errorf("stored %q, want %q", s.lines(), want)
 	}
 }

@@ -156,11 +156,38 @@ func TestRefusalsOfMQTT311AreAcknowledgedAndRecorded(t *testing.T) {
 		r.want(0x40, 0, byte(i+1))
 	}
 	s.wait(t, "event plant/pump refused ")
+	r.send(publish311("telemetry/plant/pump", "0", 0, 0))
+	r.send(packet(0xC0))
+	r.want(0xD0)
 	s.failWith(nil)
 	r.send(publish311("telemetry/plant/pump", "2", 1, 99))
 	r.want(0x40, 0, 99)
 	if p := look.next(); string(p.Payload) != "2" {
 		t.Errorf("a looker got %s %s, which was refused", p.Topic, p.Payload)
+	}
+}
+
+// QoS 0 has no answer: what is refused, or cannot be stored, is nobody's news
+// and costs nobody the connection.
+func TestRefusedQoS0(t *testing.T) {
+	d, s := open(t, Config{})
+	look := dial5(t, d.Addr(), func(cp *paho.Connect) { cp.ClientID = "look" })
+	look.sub("#", 0)
+	five, old := dial5(t, d.Addr(), nil), dial311(t, d.Addr(), connect311("old", "", "", ""))
+	for _, code := range []string{realtime.CodeInvalid, realtime.CodeUnavailable} {
+		s.failWith(problem(code))
+		five.pub("telemetry/plant/pump", "1", 0)
+		old.send(publish311("telemetry/plant/pump", "1", 0, 0))
+		eventually(t, "both are counted", func() bool { return d.Stats().Refused[code] == 2 })
+	}
+	s.failWith(nil)
+	old.send(publish311("telemetry/plant/pump", "2", 1, 1))
+	old.want(0x40, 0, 1)
+	if code, _ := five.pub("telemetry/plant/pump", "2", 1); code != 0 {
+		t.Errorf("got 0x%02x", code)
+	}
+	if p := look.next(); string(p.Payload) != "2" {
+		t.Errorf("a looker got %s, which was refused", p.Payload)
 	}
 }
 

@@ -188,6 +188,22 @@ func TestOnlyTheDeviceAnswersForItsCommand(t *testing.T) {
 	}
 }
 
+// command/plant/pump/# is for the action pump of the thing plant, which is
+// ana's, and would be for the thing plant/pump, which is not.
+func TestOwnCommandsOnly(t *testing.T) {
+	d, _ := open(t, Config{Authenticate: func(u, p string) (func(string) bool, bool) {
+		return func(thing string) bool { return thing == "plant" }, true
+	}})
+	ana := dial5(t, d.Addr(), as("ana"))
+	if code := ana.sub("command/plant/pump/#", 1); code != 1 {
+		t.Fatalf("got 0x%02x", code)
+	}
+	offline(t, d.Send(t.Context(), "plant/pump", "setSpeed", "1", nil))
+	if err := d.Send(t.Context(), "plant", "pump", "2", nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheSameClientIDOfTwoUsersIsTwoClients(t *testing.T) {
 	d, _ := open(t, Config{Authenticate: password})
 	same := func(user string) func(*paho.Connect) {
