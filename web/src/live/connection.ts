@@ -16,7 +16,7 @@ export type Phase = "connecting" | "live" | "waiting" | "ended";
 /** What a viewer must know about the connection. A new object at every change. */
 export interface Link {
   readonly phase: Phase;
-  /** Every value is a last known one: nothing was heard for 3 s. */
+  /** Every value is a last known one: nothing was heard for nearly 3 s. */
   readonly stale: boolean;
   /** When the last frame came, ms. */
   readonly heardAt: number;
@@ -28,8 +28,8 @@ export interface Link {
   readonly currentAt: number;
 }
 
-/** After so much silence values are last known ones. */
-const staleAfter = 3000;
+/** After so much silence values are last known ones; a little less than the 3 s in which the screen must show it. */
+const staleAfter = 2700;
 /** A connection that lived so long was a success, and the backoff starts over. */
 const healthyAfter = 10_000;
 

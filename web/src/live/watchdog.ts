@@ -2,7 +2,7 @@
  * Notices a wire that was cut without a word. A socket does not: TCP can stay
  * "open" for minutes. The server pings an idle client only every 25 s, so after
  * a second of silence we ask, once a second, and when the first question has
- * had its time and nothing at all came, the connection is lost: 2.6 s after the
+ * had its time and nothing at all came, the connection is lost: 2.5 s after the
  * last frame, so that the screen says it within 3 s.
  */
 export class Watchdog {
@@ -14,7 +14,7 @@ export class Watchdog {
   constructor(
     readonly act: { probe(): void; lost(): void },
     readonly quiet = 1000,
-    readonly patience = 1600,
+    readonly patience = 1500,
     readonly tick = 200,
   ) {}
 
