@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Property } from "../model/td";
-import { firstAfter, timeSplits, yRange } from "./scale";
+import { decimalsOf, firstAfter, timeSplits, yRange } from "./scale";
 
 const p = (o: Partial<Property>): Property => ({ name: "x", titles: { en: "x", vi: "x" }, tag: "", type: "number", unit: "", priority: 3, ...o });
 
@@ -17,6 +17,9 @@ describe("the scale of a trend", () => {
   it("does not blow noise up to change", () => {
     const [low, high] = yRange(p({ band: [11, 13.6] }), 12.4, 12.41);
     expect(high - low).toBeGreaterThan(1.2);
+  });
+  it("writes as many decimals as its steps have", () => {
+    expect([1000, 5, 2.5, 1, 0.5, 0.25, 0.2, 0.1].map(decimalsOf)).toEqual([0, 0, 1, 0, 1, 2, 1, 1]);
   });
   it("is never empty", () => {
     for (const range of [yRange(undefined, null, null), yRange(p({}), 0, 0), yRange(p({}), 5, 5)]) expect(range[1]).toBeGreaterThan(range[0]);

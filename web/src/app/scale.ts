@@ -26,7 +26,7 @@ export function timeSplits(low: number, high: number): number[] {
 
 /** How many decimals labels need that are so far apart. */
 export function decimalsOf(step: number): number {
-  return step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
+  return [0, 1, 2].find((d) => Math.abs(step * 10 ** d - Math.round(step * 10 ** d)) < 1e-9) ?? 3;
 }
 
 /** The index of the first x at or after a moment, by halves. */

@@ -87,7 +87,8 @@ class Screen {
   }
 
   #linked(link: Link): void {
-    if (link.phase === "live" && this.link.phase !== "live") this.series.gap(Date.now() / 1000);
+    // At the loss, not at the return: what a resume brings comes before it is live again.
+    if (link.phase !== "live" && this.link.phase === "live") this.series.gap(link.heardAt / 1000);
     if (link.phase === "live" && link.currentAt !== this.link.currentAt) void this.#dateStale();
     this.link = link;
     if (link.phase === "ended" && (link.code === 4001 || link.code === 4500)) toLogin();
