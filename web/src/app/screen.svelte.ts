@@ -22,7 +22,7 @@ class Screen {
   link = $state.raw<Link>(this.connection.link);
   /** The reader's clock, once a second. */
   now = $state(Date.now());
-  /** Update frames a second, over the last seconds. */
+  /** Frames with readings a second, over the last seconds. */
   rate = $state(0);
   /** Rises with every paint. */
   tick = $state(0);
@@ -63,7 +63,7 @@ class Screen {
 
   #changed(changed: Changed): void {
     const now = Date.now();
-    this.#frames.push(now);
+    if ([...changed.values()].some((names) => names.length > 0)) this.#frames.push(now);
     for (const [id, names] of changed) {
       for (const name of names) {
         const value = this.store.value(id, name)?.value;
