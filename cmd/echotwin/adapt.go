@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"echotwin/gpt"
+	"echotwin/realtime"
+	"echotwin/realtime/ingest"
+	"echotwin/realtime/twin"
+)
+
+// The stages do not know each other; what little their words differ by is
+// bridged here.
+
+// intake is the way in as the MQTT door wants it: a device reads no Answer.
+type intake struct{ in *ingest.Ingest }
+
+func (i intake) Telemetry(ctx context.Context, thing string, payload []byte) error {
+	return refusal(i.in.Telemetry(ctx, thing, payload))
+}
+
+func (i intake) Property(ctx context.Context, thing, name string, payload []byte) error {
+	return refusal(i.in.Property(ctx, thing, name, payload))
+}
+
+func (i intake) Event(ctx context.Context, thing, name string, payload []byte) error {
+	return i.in.Event(ctx, thing, name, payload)
+}
+
+func (i intake) Status(ctx context.Context, thing, word string) error {
+	return i.in.Status(ctx, thing, word)
+}
+
+func (i intake) Result(ctx context.Context, cmd string, payload []byte) error {
+	return i.in.Result(ctx, cmd, payload)
+}
+
+// refusal makes of an Answer what a device can be told: what was refused in
+// its payload, even though the rest is stored.
+func refusal(a ingest.Answer, err error) error {
+	if err == nil && len(a.Rejected) > 0 {
+		return &a.Rejected[0]
+	}
+	return err
+}
+
+// plant is what the assistant may read of the twins.
+type plant struct{ twins *twin.Twins }
+
+func (p plant) things() []gpt.Thing {
+	states := p.twins.States(nil)
+	out := make([]gpt.Thing, len(states))
+	for i, s := range states {
+		out[i] = gpt.Thing{ID: s.Thing, Title: s.Title}
+	}
+	return out
+}
+
+// ReadState implements gpt.States.
+func (p plant) ReadState(_ context.Context, _ string, q gpt.StateQuery) ([]gpt.ThingState, error) {
+	if err := realtime.CheckPattern(q.Path); err != nil {
+		return nil, err
+	}
+	states := p.twins.States(func(id string) bool { return realtime.Match(q.Path, id) && (q.See == nil || q.See(id)) })
+	states = states[:min(len(states), q.Limit)]
+	out := make([]gpt.ThingState, 0, len(states))
+	for _, s := range states {
+		t := gpt.ThingState{Thing: s.Thing, Title: s.Title, Online: s.Online}
+		for name, v := range s.Properties {
+			if len(v.Value) == 0 || len(q.Properties) > 0 && !slices.Contains(q.Properties, name) {
+				continue
+			}
+			t.Properties = append(t.Properties, gpt.PropertyState{
+				Name: name, Unit: v.Unit, Value: v.Value, At: v.TS, Age: time.Duration(v.Age * float64(time.Second)), Quality: v.Quality,
+			})
+		}
+		slices.SortFunc(t.Properties, func(a, b gpt.PropertyState) int { return strings.Compare(a.Name, b.Name) })
+		out = append(out, t)
+	}
+	return out, nil
+}

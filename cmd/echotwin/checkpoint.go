@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"echotwin/realtime/bus"
+	"echotwin/realtime/twin"
+)
+
+// checkpoints keep the last values, so that a start has to read only the log
+// after them. A checkpoint is written beside the one before and becomes the
+// current one by its head alone, so a kill halfway leaves the old one whole.
+type checkpoints struct {
+	bucket *bus.Bucket
+	epoch  string
+	alone  bool // no other node writes into the bucket
+
+	mu         sync.Mutex // one save at a time
+	seq        uint64     // of the newest checkpoint
+	generation string
+}
+
+// every is how much log a start has to read at most, in time.
+const every = 10 * time.Second
+
+// A head names the current checkpoint. One of another epoch belongs to a log
+// that is gone, and is not read.
+type head struct {
+	Generation string `json:"generation"`
+	Epoch      string `json:"epoch"`
+	Seq        uint64 `json:"seq"`
+	Chunks     int    `json:"chunks"`
+}
+
+func (h head) key(i int) string { return fmt.Sprintf("%s/%d", h.Generation, i) }
+
+const headKey = "head"
+
+// restore gives the twins their last values. A checkpoint that cannot be read
+// is reported and costs only time: the log is then read from its beginning.
+func (k *checkpoints) restore(ctx context.Context, twins *twin.Twins, log *slog.Logger) error {
+	b, err := k.bucket.Get(ctx, headKey)
+	if errors.Is(err, bus.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the checkpoint: %w", err)
+	}
+	var h head
+	if err := json.Unmarshal(b, &h); err != nil || h.Epoch != k.epoch {
+		log.Warn("the checkpoint is not of this log and is not used", "error", err)
+		return nil
+	}
+	chunks := make([][]byte, h.Chunks)
+	for i := range chunks {
+		if chunks[i], err = k.bucket.Get(ctx, h.key(i)); err != nil {
+			log.Warn("the checkpoint is not whole and is not used", "error", err)
+			return nil
+		}
+	}
+	seq, err := twins.Restore(chunks)
+	if err != nil {
+		log.Warn("the checkpoint cannot be read and is not used", "error", err)
+		return nil
+	}
+	k.seq, k.generation = seq, h.Generation
+	if k.alone {
+		k.sweep(ctx, log)
+	}
+	return nil
+}
+
+// sweep removes what a kill left halfway. What another node is writing looks
+// just like it.
+func (k *checkpoints) sweep(ctx context.Context, log *slog.Logger) {
+	keys, err := k.bucket.Keys(ctx)
+	if err != nil {
+		log.Warn("old checkpoints were not removed", "error", err)
+		return
+	}
+	for _, key := range keys {
+		if key != headKey && !strings.HasPrefix(key, k.generation+"/") {
+			_ = k.bucket.Delete(ctx, key) // the next start tries again
+		}
+	}
+}
+
+// keep saves now and then until ctx ends.
+func (k *checkpoints) keep(ctx context.Context, twins *twin.Twins, log *slog.Logger) error {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			k.save(ctx, twins, log)
+		}
+	}
+}
+
+func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Logger) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if twins.Seq() == k.seq {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, every)
+	defer cancel()
+	seq, chunks := twins.Checkpoint()
+	h := head{Generation: rand.Text(), Epoch: k.epoch, Seq: seq, Chunks: len(chunks)}
+	if err := k.write(ctx, h, chunks); err != nil {
+		if ctx.Err() == nil {
+			log.Warn("the checkpoint was not saved; a start would read more of the log", "error", err)
+		}
+		return
+	}
+	old := k.generation
+	k.seq, k.generation = seq, h.Generation
+	for i := 0; old != ""; i++ {
+		key := head{Generation: old}.key(i)
+		if _, err := k.bucket.Get(ctx, key); err != nil {
+			return
+		}
+		_ = k.bucket.Delete(ctx, key) // sweep finds what stays
+	}
+}
+
+func (k *checkpoints) write(ctx context.Context, h head, chunks [][]byte) error {
+	for i, c := range chunks {
+		if err := k.bucket.Put(ctx, h.key(i), c); err != nil {
+			return err
+		}
+	}
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return k.bucket.Put(ctx, headKey, b)
+}

@@ -1,0 +1,354 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"echotwin/gpt"
+	"echotwin/realtime"
+	"echotwin/realtime/bus"
+	"echotwin/realtime/hub"
+	"echotwin/realtime/ingest"
+	"echotwin/realtime/mqtt"
+	"echotwin/realtime/simulator"
+	"echotwin/realtime/twin"
+	"echotwin/server"
+	"echotwin/server/auth"
+	"echotwin/web"
+)
+
+// stages are the parts of a running Echotwin, in the order in which a reading
+// passes them. They do not know each other: here they are connected.
+type stages struct {
+	cfg *config
+	log *slog.Logger
+
+	bus    *bus.Bus
+	auth   *auth.Auth
+	ingest *ingest.Ingest
+	door   *mqtt.Door // nil without one
+	twins  *twin.Twins
+	hub    *hub.Hub
+	gpt    *gpt.Runs
+	server *server.Server
+
+	saved *checkpoints
+	demo  demoLine
+}
+
+// prepare makes the data folder and the secret of development, and refuses
+// what must not run in production.
+func prepare(cfg *config) error {
+	if cfg.production() {
+		if wrong := auth.CheckProduction(cfg.SessionSecret, cfg.AdminPassword); len(wrong) > 0 {
+			return fmt.Errorf("this must not run in production:\n  - %s", strings.Join(wrong, "\n  - "))
+		}
+	}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("the data folder (ECHOTWIN_DATA): %w", err)
+	}
+	if cfg.SessionSecret == "" {
+		secret, err := keptSecret(filepath.Join(cfg.Data, "session-secret"))
+		if err != nil {
+			return err
+		}
+		cfg.SessionSecret = secret
+	}
+	return nil
+}
+
+// keptSecret reads the secret that development makes for itself, so that a
+// restart does not sign everybody out.
+func keptSecret(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err == nil && len(b) >= auth.MinSecret {
+		return string(b), nil
+	}
+	secret := rand.Text() + rand.Text()
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+		return "", fmt.Errorf("keeping the session secret: %w", err)
+	}
+	return secret, nil
+}
+
+// build makes the stages and connects them. What it began is ended when it
+// fails.
+func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err error) {
+	s := &stages{cfg: cfg, log: log, demo: newDemoLine(cfg)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.bus, err = bus.Open(ctx, bus.Config{Dir: filepath.Join(cfg.Data, "nats"), URL: cfg.Nats, Log: log}); err != nil {
+		return nil, err
+	}
+	if err = s.openAuth(ctx); err != nil {
+		return nil, err
+	}
+	s.ingest = ingest.New(ingest.Config{Log: s.bus, Logger: log})
+	if err = s.openDoor(); err != nil {
+		return nil, err
+	}
+	if err = s.openTwins(ctx); err != nil {
+		return nil, err
+	}
+	s.hub = hub.New(hub.Config{
+		Epoch:        s.bus.Epoch(),
+		Commander:    s.twins,
+		Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return s.server.Viewer(ctx, token) },
+		Log:          log,
+	})
+	s.gpt = gpt.New(s.gptConfig())
+	if s.server, err = server.New(s.serverDeps()); err != nil {
+		return nil, err
+	}
+	s.twins.OnChange(func(u realtime.Update) {
+		s.hub.Publish(u)
+		s.server.Publish(u)
+	})
+	return s, nil
+}
+
+func (s *stages) openAuth(ctx context.Context) error {
+	c := auth.Config{
+		NotFound: bus.ErrNotFound, Exists: bus.ErrExists,
+		Secret: s.cfg.SessionSecret, Production: s.cfg.production(), AdminPassword: s.cfg.AdminPassword, Log: s.log,
+	}
+	for name, store := range map[string]*auth.Store{"users": &c.Users, "sessions": &c.Sessions, "tokens": &c.Tokens, "devices": &c.Devices} {
+		b, err := s.bus.Bucket(ctx, name)
+		if err != nil {
+			return err
+		}
+		*store = b
+	}
+	var err error
+	if s.auth, err = auth.Open(ctx, c); err != nil {
+		return err
+	}
+	if p := s.auth.Generated(); p != "" {
+		// Not through the logger: a password does not belong into a log file.
+		fmt.Printf("The first administrator is admin with the password %s. It is shown only now; set another at /api/users/admin/password.\n", p)
+	}
+	return nil
+}
+
+// openDoor opens the MQTT door. The demo line comes through it like any
+// device, so where there is none it gets one on loopback for itself.
+func (s *stages) openDoor() error {
+	addr := s.cfg.mqttAddr()
+	if addr == "" && s.cfg.MQTTURL == "" && s.cfg.demo() {
+		addr = "127.0.0.1:0"
+	}
+	if addr == "" && s.cfg.MQTTURL == "" {
+		return nil
+	}
+	if s.cfg.MQTTURL != "" {
+		addr = ""
+	}
+	var err error
+	s.door, err = mqtt.Open(mqtt.Config{
+		Addr: addr, URL: s.cfg.MQTTURL,
+		Open:         !s.cfg.production(),
+		Authenticate: s.device,
+		Ingest:       intake{s.ingest},
+		Log:          s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("the MQTT door (ECHOTWIN_MQTT_ADDR, off for none): %w", err)
+	}
+	return nil
+}
+
+// device says which things a device may speak for.
+func (s *stages) device(username, password string) (owns func(string) bool, ok bool) {
+	if owns, ok := s.demo.authenticate(username, password); ok {
+		return owns, true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	id, err := s.auth.Device(ctx, username, password)
+	if err != nil {
+		return nil, false
+	}
+	return func(thing string) bool { return id.Covers(thing, realtime.Match) }, true
+}
+
+func (s *stages) openTwins(ctx context.Context) error {
+	c := twin.Config{Log: s.ingest}
+	if s.door != nil {
+		c.Devices = s.door
+	}
+	s.twins = twin.New(c)
+	if s.cfg.demo() {
+		for _, td := range simulator.Things() {
+			if err := s.twins.Describe(td); err != nil {
+				return fmt.Errorf("the demo line's things: %w", err)
+			}
+		}
+	}
+	describeFiles(s.twins, filepath.Join(s.cfg.Data, "things"), s.log)
+	bucket, err := s.bus.Bucket(ctx, "checkpoint")
+	if err != nil {
+		return err
+	}
+	s.saved = &checkpoints{bucket: bucket, epoch: s.bus.Epoch(), alone: s.cfg.Nats == ""}
+	return s.saved.restore(ctx, s.twins, s.log)
+}
+
+func (s *stages) gptConfig() gpt.Config {
+	c := s.cfg
+	return gpt.Config{
+		BaseURL: c.OpenAIBase, APIKey: c.OpenAIKey, Model: c.OpenAIModel,
+		Fallback: gpt.Upstream{BaseURL: c.FallbackBase, APIKey: c.FallbackKey, Model: c.FallbackModel},
+		Things:   plant{s.twins}.things,
+		Tools:    []gpt.Tool{gpt.ReadState(plant{s.twins})},
+		Limits:   gpt.Limits{TokensPerDay: c.GPTTokensDay, BannedWords: c.GPTBannedWords},
+		Log:      s.log,
+	}
+}
+
+func (s *stages) serverDeps() server.Deps {
+	registry := prometheus.NewRegistry()
+	s.register(registry)
+	ready := map[string]func() error{"bus": s.bus.Ready}
+	if s.door != nil {
+		ready["mqtt"] = s.door.Ready
+	}
+	c := s.cfg
+	return server.Deps{
+		Config: server.Config{
+			Production: c.production(), SessionSecret: c.SessionSecret,
+			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
+			OpenTelemetry: !c.production(), QuestionsPerMinute: c.GPTPerMinute,
+		},
+		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt,
+		Web: web.Files(), Ready: ready, Metrics: registry, Log: s.log,
+	}
+}
+
+// serve runs the stages until ctx ends or one of them fails.
+func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
+	// What readings still need while the door closes outlives ctx.
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopInner()
+	g, gctx := errgroup.WithContext(inner)
+	g.Go(func() error { return s.bus.Consume(gctx, s.twins.Seq(), s.twins.Apply) })
+	g.Go(func() error { return s.twins.Run(gctx) })
+	g.Go(func() error { return s.auth.Run(gctx) })
+	g.Go(func() error { return s.saved.keep(gctx, s.twins, s.log) })
+	s.catchUp(ctx)
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.listenAddr())
+	if err != nil {
+		stopInner()
+		return fmt.Errorf("the web server (PORT): %w", err)
+	}
+	web := &http.Server{Handler: s.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+	g.Go(func() error {
+		if err := web.Serve(listener); err != http.ErrServerClosed {
+			return err
+		}
+		return nil
+	})
+	if s.cfg.demo() {
+		g.Go(func() error { return s.demo.run(gctx, s.door.Addr(), s.log) })
+	}
+	a := addresses{HTTP: listener.Addr().String()}
+	if s.door != nil {
+		a.MQTT = s.door.Addr()
+	}
+	s.announce(a)
+	ready(a)
+
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping", "drain", s.cfg.Drain)
+	case <-gctx.Done(): // a stage failed; g.Wait says which
+	}
+	s.stop(web)
+	stopInner()
+	return g.Wait()
+}
+
+// stop ends what faces the outside, streams first: http.Server.Shutdown waits
+// for them and they never end by themselves.
+func (s *stages) stop(web *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Drain+5*time.Second)
+	defer cancel()
+	web.SetKeepAlivesEnabled(false)
+	drained, stopDrain := context.WithTimeout(ctx, s.cfg.Drain)
+	defer stopDrain()
+	s.hub.Drain(drained)
+	if err := s.gpt.Close(ctx); err != nil {
+		s.log.Warn("answers were cut off", "error", err)
+	}
+	s.server.Close()
+	if err := web.Shutdown(ctx); err != nil {
+		s.log.Warn("requests were cut off", "error", err)
+		web.Close()
+	}
+	if s.door != nil {
+		s.door.Close()
+	}
+}
+
+// catchUp waits until the twins show what the log held at the start, so that
+// nobody is served an older state than was acknowledged.
+func (s *stages) catchUp(ctx context.Context) {
+	last, begin := s.bus.Last(), time.Now()
+	for s.twins.Seq() < last && ctx.Err() == nil {
+		if time.Since(begin) > 30*time.Second {
+			s.log.Warn("serving before the whole log was read", "seq", s.twins.Seq(), "last", last)
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// close frees what build made. Calling it after serve, or halfway through
+// build, is what it is for.
+func (s *stages) close() {
+	if s.door != nil {
+		s.door.Close()
+	}
+	if s.ingest != nil {
+		s.ingest.Close()
+	}
+	if s.saved != nil {
+		s.saved.save(context.Background(), s.twins, s.log)
+	}
+	if s.hub != nil {
+		s.hub.Close()
+	}
+	if s.bus != nil {
+		s.bus.Close()
+	}
+}
+
+// announce says where everything is, for somebody who just typed make run.
+func (s *stages) announce(a addresses) {
+	host := a.HTTP
+	if _, port, err := net.SplitHostPort(a.HTTP); err == nil && s.cfg.Host == "" {
+		host = "localhost:" + port
+	}
+	s.log.Info("serving", "web", "http://"+host, "mqtt", a.MQTT, "data", s.cfg.Data, "demo", s.cfg.demo(), "things", s.twins.Stats().Things)
+	if !web.Built() {
+		s.log.Warn("the UI is not in this binary: make build puts it there; the API works")
+	}
+	if !s.gpt.Setup().Configured {
+		s.log.Info("the assistant has no model: set OPENAI_API_KEY, or OPENAI_BASE_URL for a local one")
+	}
+}
