@@ -135,6 +135,7 @@ func (s *Server) deleteToken(c echo.Context) error {
 	if err := s.Auth.DeleteToken(c.Request().Context(), user, c.Param("id")); err != nil {
 		return err
 	}
+	s.sessionsChanged()
 	s.log.Info("token revoked", "by", userOf(c).User, "token", clip(c.Param("id")))
 	return c.NoContent(http.StatusNoContent)
 }

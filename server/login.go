@@ -76,6 +76,7 @@ func (s *Server) logout(c echo.Context) error {
 		if err := s.Auth.EndSession(c.Request().Context(), id); err != nil {
 			return err
 		}
+		s.sessionsChanged()
 	}
 	if err := setSession(c, "", ""); err != nil {
 		return err

@@ -37,6 +37,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"echotwin/gpt"
+	"echotwin/realtime/hub"
 	"echotwin/realtime/ingest"
 	"echotwin/realtime/twin"
 	"echotwin/server/auth"
@@ -64,6 +65,7 @@ type Deps struct {
 	Auth   *auth.Auth
 	Twins  *twin.Twins
 	Ingest *ingest.Ingest
+	Hub    *hub.Hub
 	Runs   *gpt.Runs // of the assistant
 	Web    fs.FS     // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
@@ -80,6 +82,7 @@ type Server struct {
 	Deps
 	echo    *echo.Echo
 	watch   watchers
+	live    lives
 	proxies proxies
 	cookies *cookieStore
 	pages   *pages
@@ -113,7 +116,10 @@ func New(d Deps) (*Server, error) {
 	if err := s.middleware(); err != nil {
 		return nil, err
 	}
-	s.routes()
+	if err := s.routes(); err != nil {
+		return nil, err
+	}
+	s.startLive()
 	return s, nil
 }
 
@@ -145,12 +151,11 @@ func (s *Server) middleware() error {
 }
 
 // routes is every path that exists.
-func (s *Server) routes() {
+func (s *Server) routes() error {
 	s.get("/", s.root)
 	s.get("/login.html", s.loginPage)
 	s.get("/app", s.appPage)
 	s.get("/app/*", s.appPage)
-	s.get("/docs", s.docsPage)
 	s.get("/public/*", s.public)
 
 	s.opsRoutes()
@@ -160,9 +165,11 @@ func (s *Server) routes() {
 	s.get("/api/me", s.me)
 	s.accountRoutes()
 	s.thingRoutes()
+	s.streamRoutes()
 	s.telemetryRoutes()
 
 	s.gptRoutes()
+	return s.docRoutes()
 }
 
 // accountRoutes is users and what is issued to them and to devices.

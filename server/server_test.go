@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"echotwin/realtime/hub"
 	"echotwin/server/auth"
 )
 
@@ -104,10 +105,16 @@ func newSite(t *testing.T, change ...func(*Deps)) *site {
 	if d.Auth == nil {
 		d.Auth = newAuth(t, auth.Config{Secret: d.SessionSecret, Production: d.Production, AdminPassword: productionPassword(d.Production)})
 	}
+	if d.Hub == nil {
+		h := hub.New(hub.Config{Epoch: "test"})
+		t.Cleanup(h.Close)
+		d.Hub = h
+	}
 	s, err := New(d)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(s.Close)
 	hs := httptest.NewServer(s)
 	t.Cleanup(hs.Close)
 	return &site{t, s, hs.URL, newClient()}

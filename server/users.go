@@ -84,6 +84,7 @@ func (s *Server) changeUser(c echo.Context) error {
 			return err
 		}
 	}
+	s.sessionsChanged()
 	s.log.Info("user changed", "by", who.User, "user", name, "role", in.Role != nil, "password", in.Password != nil)
 	return c.NoContent(http.StatusNoContent)
 }
@@ -93,6 +94,7 @@ func (s *Server) deleteUser(c echo.Context) error {
 	if err := s.Auth.DeleteUser(c.Request().Context(), c.Param("name")); err != nil {
 		return err
 	}
+	s.sessionsChanged()
 	s.log.Info("user deleted", "by", userOf(c).User, "user", c.Param("name"))
 	return c.NoContent(http.StatusNoContent)
 }

@@ -41,8 +41,10 @@ type watcher struct {
 func (s *Server) Publish(u realtime.Update) { s.watch.publish(u) }
 
 // Close ends the WoT streams, which never end by themselves; http.Server's
-// Shutdown would wait for them.
+// Shutdown would wait for them. It is called before that; twice is harmless.
 func (s *Server) Close() {
+	s.live.stop()
+	<-s.live.stopped
 	w := &s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()

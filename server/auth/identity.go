@@ -82,19 +82,40 @@ type Identity struct {
 // May says whether the identity includes a scope. A device's includes none.
 func (i *Identity) May(s Scope) bool { return i != nil && i.Scope != "" && i.Scope.rank() >= s.rank() }
 
-// Still says whether what the identity rests on is still good: not ended, not
-// revoked, not expired. While that cannot be told it says yes. Whoever holds a
-// connection open asks now and then.
-func (a *Auth) Still(ctx context.Context, i *Identity) bool {
+// Session names what the identity rests on: a session, a token with everything
+// that came from it, or a device's password.
+func (i *Identity) Session() string { return string(i.source) + ":" + i.ref }
+
+// Again is the identity as it is now. ErrNone means that what it rests on was
+// ended or revoked, or has expired; whoever holds a connection open asks now
+// and then.
+func (a *Auth) Again(ctx context.Context, i *Identity) (*Identity, error) {
+	var now *Identity
 	var err error
 	switch i.source {
 	case BySession:
-		_, err = a.session(ctx, i.ref)
+		now, err = a.session(ctx, i.ref)
 	case ByToken:
-		_, err = a.token(ctx, i.ref)
+		now, err = a.token(ctx, i.ref)
 	case ByDevice:
-		_, err = a.device(ctx, i.ref)
+		now, err = a.device(ctx, i.ref)
+	default:
+		err = ErrNone
 	}
+	if err != nil {
+		return nil, err
+	}
+	now.Kind, now.limits = i.Kind, i.limits
+	if i.Kind == ByTicket {
+		now.Scope = weaker(now.Scope, Read)
+	}
+	return now, nil
+}
+
+// Still says whether Again would not be ErrNone. While that cannot be told it
+// says yes.
+func (a *Auth) Still(ctx context.Context, i *Identity) bool {
+	_, err := a.Again(ctx, i)
 	return !errors.Is(err, ErrNone)
 }
 

@@ -1,0 +1,163 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+	"echotwin/realtime/hub"
+	"echotwin/server/auth"
+)
+
+const (
+	// liveCheck is how often open connections are asked whether their session
+	// still is one. A logout here does not wait for it.
+	liveCheck = 15 * time.Second
+	maxLive   = 20000
+)
+
+// streamRoutes is the hub's.
+func (s *Server) streamRoutes() {
+	s.echo.GET("/ws", s.serveWS)
+	s.echo.GET("/events", s.serveEvents, s.requireReader)
+}
+
+// serveWS answers GET /ws. Who shows nothing may connect, and has to send auth
+// before anything else; who shows something wrong may not.
+func (s *Server) serveWS(c echo.Context) error {
+	s.takeTicket(c)
+	who, err := s.identity(c)
+	if err != nil {
+		return err
+	}
+	if who != nil && !who.May(auth.Read) {
+		return auth.ErrNone
+	}
+	s.Hub.ServeWS(c.Response(), c.Request(), s.viewer(who, visitOf(c).addr))
+	return nil
+}
+
+// serveEvents answers GET /events.
+func (s *Server) serveEvents(c echo.Context) error {
+	s.Hub.ServeEvents(c.Response(), c.Request(), s.viewer(userOf(c), visitOf(c).addr))
+	return nil
+}
+
+// Viewer is whom the token or ticket of an auth frame belongs to.
+func (s *Server) Viewer(ctx context.Context, token string) (hub.Viewer, error) {
+	who, err := s.Auth.Token(ctx, token)
+	if errors.Is(err, auth.ErrNone) {
+		who, err = s.Auth.Ticket(ctx, token)
+	}
+	if errors.Is(err, auth.ErrNone) {
+		return hub.Viewer{}, &realtime.Problem{Code: codeUnauthorized, At: "/token", Message: "the token is unknown, expired or revoked; POST /api/tokens makes one"}
+	}
+	if err != nil {
+		return hub.Viewer{}, err
+	}
+	return s.viewer(who, ""), nil
+}
+
+// viewer is somebody as the hub knows them. What they may do follows their role
+// while they are connected.
+func (s *Server) viewer(who *auth.Identity, address string) hub.Viewer {
+	if who == nil {
+		return hub.Viewer{Address: address}
+	}
+	v := hub.Viewer{User: who.User, Session: who.Session(), Address: address, See: sees(who), Expires: who.Expires}
+	l := s.live.hold(who)
+	if who.Kind != auth.ByTicket {
+		v.May = func(thing string) bool {
+			return l.who.Load().May(auth.Command) && who.Covers(thing, realtime.Match)
+		}
+	}
+	return v
+}
+
+// lives are the sessions and tokens that connections were opened with.
+type lives struct {
+	mu sync.Mutex
+	m  map[string]*life // by Identity.Session
+
+	recheck chan struct{} // capacity 1
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+type life struct{ who atomic.Pointer[auth.Identity] }
+
+func (l *lives) hold(who *auth.Identity) *life {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.m[who.Session()]
+	if one == nil {
+		for k := range l.m { // the forgotten one is only not asked about again
+			if len(l.m) < maxLive {
+				break
+			}
+			delete(l.m, k)
+		}
+		one = &life{}
+		one.who.Store(who)
+		l.m[who.Session()] = one
+	}
+	return one
+}
+
+// startLive asks about the sessions of open connections until Close.
+func (s *Server) startLive() {
+	ctx, stop := context.WithCancel(context.Background())
+	s.live.m = map[string]*life{}
+	s.live.recheck, s.live.stop, s.live.stopped = make(chan struct{}, 1), stop, make(chan struct{})
+	go func() {
+		defer close(s.live.stopped)
+		t := time.NewTicker(liveCheck)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			case <-s.live.recheck:
+			}
+			s.checkLive(ctx)
+		}
+	}()
+}
+
+// checkLive ends the connections of sessions that are over and renews what the
+// others may do. An open dashboard counts as use of its session.
+func (s *Server) checkLive(ctx context.Context) {
+	s.live.mu.Lock()
+	all := make([]*life, 0, len(s.live.m))
+	for _, l := range s.live.m {
+		all = append(all, l)
+	}
+	s.live.mu.Unlock()
+	for _, l := range all {
+		was := l.who.Load()
+		now, err := s.Auth.Again(ctx, was)
+		switch {
+		case err == nil:
+			l.who.Store(now)
+		case errors.Is(err, auth.ErrNone):
+			s.live.mu.Lock()
+			delete(s.live.m, was.Session())
+			s.live.mu.Unlock()
+			s.Hub.End(was.Session())
+		}
+	}
+}
+
+// sessionsChanged has open connections asked about at once.
+func (s *Server) sessionsChanged() {
+	select {
+	case s.live.recheck <- struct{}{}:
+	default: // it will look anyway
+	}
+}

@@ -1,0 +1,322 @@
+package server
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+)
+
+// schemas are the shapes of bodies, as components of the OpenAPI document.
+//
+//go:embed openapi.schemas.json
+var schemas []byte
+
+// An operation is one route in the OpenAPI document. Its method and path are
+// those of the router, which a test holds together.
+type operation struct {
+	method, path string // {name} for a parameter
+	tag, summary string
+	access       access
+	params       []string // names of components/parameters
+	body         string   // name of a schema
+	bodyType     string   // application/json when empty
+	status       int      // of success; 200 when 0
+	answer       string   // name of a schema; "" for no body, or for one that answerType tells enough about
+	answerType   string   // application/json when empty
+	errors       []int    // besides those that access brings
+	failure      string   // name of the schema of errors; Error when empty
+	note         string   // a longer description
+}
+
+// access is who may call.
+type access int
+
+const (
+	open     access = iota
+	reader          // a session, a token or a ticket
+	user            // a session or a token
+	person          // a session, or an administrator's token for everything
+	admin           // an administrator
+	reporter        // a device's credentials, an operator, or a token that commands
+)
+
+// operations are all routes, in the order in which people read them.
+func operations() []operation {
+	return slices.Concat(signIn(), pageOperations(), thingOperations(), streamOperations(), telemetryOperations(), commandOperations(), assistantOperations(), accountOperations(), opsOperations())
+}
+
+func signIn() []operation {
+	const tag = "sign in"
+	return []operation{
+		{method: "POST", path: "/api/login", tag: tag, summary: "Sign in with a password and get the session cookie", body: "Login", answer: "LoggedIn", errors: []int{400, 401, 403, 429, 503}},
+		{method: "POST", path: "/api/logout", tag: tag, summary: "End the session", answer: "OK", errors: []int{403}},
+		{method: "GET", path: "/api/me", tag: tag, summary: "Who am I?", answer: "Me"},
+		{method: "POST", path: "/api/token", tag: tag, summary: "OAuth2 password flow: a token for an hour", body: "PasswordGrant", bodyType: echo.MIMEApplicationForm, answer: "Grant", errors: []int{400, 429, 503}},
+		{method: "POST", path: "/api/tickets", tag: tag, summary: "A ticket for ?ticket=, read only and for minutes", access: user, body: "NewTicket", status: 201, answer: "Ticket", errors: []int{400, 422},
+			note: "For clients that can send neither a cookie nor a header: EventSource, consumers of Thing Descriptions. It may be used again until it expires, and dies with the session or token that it came from."},
+	}
+}
+
+func pageOperations() []operation {
+	const tag, html = "pages", "text/html"
+	return []operation{
+		{method: "GET", path: "/", tag: tag, summary: "To the dashboard", status: 302},
+		{method: "GET", path: "/app", tag: tag, summary: "The dashboard", answerType: html, errors: []int{401}, note: "A browser without a session is sent to the login page (302), a script gets 401."},
+		{method: "GET", path: "/app/{page}", tag: tag, summary: "A page of the dashboard", answerType: html, params: []string{"page"}, errors: []int{401}},
+		{method: "GET", path: "/login.html", tag: tag, summary: "The login page", answerType: html},
+		{method: "GET", path: "/public/{file}", tag: tag, summary: "Scripts, styles and images", answerType: "*/*", params: []string{"file"}, errors: []int{404}},
+		{method: "GET", path: "/docs", tag: tag, summary: "This document, to read and try", answerType: html},
+		{method: "GET", path: "/docs/streams", tag: tag, summary: "The frames of /ws and /events, to read", answerType: html},
+		{method: "GET", path: "/openapi.json", tag: tag, summary: "This document", answer: "Object"},
+		{method: "GET", path: "/asyncapi.json", tag: tag, summary: "The frames of /ws and /events, as AsyncAPI 3.0", answer: "Object"},
+	}
+}
+
+func thingOperations() []operation {
+	const tag = "things"
+	list := []string{"path", "q", "type", "limit", "after", "ticket"}
+	one, named := []string{"id", "ticket"}, []string{"id", "name", "ticket"}
+	return []operation{
+		{method: "GET", path: "/api/things", tag: tag, summary: "Thing Descriptions, by id", access: reader, params: list, answer: "ThingDescriptions", errors: []int{400, 422}},
+		{method: "GET", path: "/.well-known/wot", tag: tag, summary: "The same, where consumers of the Web of Things look", access: reader, params: list, answer: "ThingDescriptions", errors: []int{400, 422}},
+		{method: "GET", path: "/api/things/{id}", tag: tag, summary: "The W3C Thing Description of one thing", access: reader, params: one, answer: "ThingDescription", answerType: "application/td+json", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}/state", tag: tag, summary: "All values of a thing, with age and quality", access: reader, params: one, answer: "State", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}/properties", tag: tag, summary: "All values of a thing, bare", access: reader, params: one, answer: "Object", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}/properties/{name}", tag: tag, summary: "One value, bare", access: reader, params: named, answer: "Value", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}/properties/{name}/sse", tag: tag, summary: "One value, live", access: reader, params: named, answerType: "text/event-stream", errors: []int{400, 404, 503}, note: "Unnamed server-sent events whose data is the bare value; the current one comes first."},
+		{method: "GET", path: "/api/things/{id}/events/{name}", tag: tag, summary: "One sort of event, live", access: reader, params: named, answerType: "text/event-stream", errors: []int{400, 404, 503}},
+	}
+}
+
+func streamOperations() []operation {
+	const tag = "streams"
+	return []operation{
+		{method: "GET", path: "/ws", tag: tag, summary: "WebSocket; see /docs/streams", status: 101, params: []string{"path", "rate", "ticket"}, errors: []int{401, 403}, note: "Without a cookie, a header or a ticket the first frame has to be auth."},
+		{method: "GET", path: "/events", tag: tag, summary: "The same frames as server-sent events or as lines of JSON; see /docs/streams", access: reader, params: []string{"path", "fields", "rate", "since", "format", "ticket"}, answerType: "text/event-stream", errors: []int{400, 429, 503}},
+	}
+}
+
+func telemetryOperations() []operation {
+	const tag = "telemetry"
+	failures := []int{400, 408, 413, 422, 503}
+	return []operation{
+		{method: "POST", path: "/api/telemetry", tag: tag, summary: "Readings of many things", access: reporter, body: "Batch", status: 202, answer: "Stored", errors: failures, note: "202 means that what was accepted is on disk. What is wrong is named by its place; what is right beside it is kept."},
+		{method: "POST", path: "/api/telemetry/{thing}", tag: tag, summary: "Readings of one thing", access: reporter, params: []string{"thing"}, body: "Readings", status: 202, answer: "Stored", errors: append(failures, 404)},
+	}
+}
+
+func commandOperations() []operation {
+	const tag = "commands"
+	return []operation{
+		{method: "POST", path: "/api/things/{id}/actions/{name}", tag: tag, summary: "Have a thing do something", access: user, params: []string{"id", "name", "timeout", "idempotencyKey"}, body: "Value", answer: "Command", errors: []int{400, 404, 409, 413, 422, 429, 502, 503, 504},
+			note: "Needs the role operator. The answer comes when the device has answered: 200 it says done, 502 it says no, 504 no answer in time, so the outcome is unknown (both with the command). 422 names the limit that the input breaks, 409 a device that is not connected."},
+		{method: "GET", path: "/api/commands", tag: tag, summary: "The newest commands", access: user, params: []string{"path", "limit", "after"}, answer: "Commands", errors: []int{400, 422}},
+		{method: "GET", path: "/api/commands/{id}", tag: tag, summary: "One command", access: user, params: []string{"command"}, answer: "Command", errors: []int{404}},
+	}
+}
+
+func assistantOperations() []operation {
+	const tag = "assistant"
+	run := []string{"run"}
+	return []operation{
+		{method: "GET", path: "/api/gpt", tag: tag, summary: "Can questions be asked, and if not, what is to be set?", access: user, answer: "Assistant"},
+		{method: "POST", path: "/api/gpt", tag: tag, summary: "Ask", access: user, body: "Question", answer: "Answer", errors: []int{400, 409, 413, 429, 500, 502, 503, 504},
+			note: "By Accept: application/json waits for the whole answer, text/event-stream sends it word by word, text/plain sends bare words. The header X-Run-Id names the run."},
+		{method: "GET", path: "/api/gpt/runs/{id}", tag: tag, summary: "How far an answer is", access: user, params: run, answer: "Object", errors: []int{404}},
+		{method: "GET", path: "/api/gpt/runs/{id}/events", tag: tag, summary: "An answer word by word, from where one left off", access: user, params: []string{"run", "seen", "lastEventID"}, answerType: "text/event-stream", errors: []int{400, 404}, note: "204 when there is nothing more."},
+		{method: "POST", path: "/api/gpt/runs/{id}/cancel", tag: tag, summary: "Stop", access: user, params: run, answer: "Object", errors: []int{404}},
+		{method: "POST", path: "/v1/chat/completions", tag: tag, summary: "The same for clients of OpenAI", access: user, body: "Object", answer: "Object", errors: []int{400, 413, 429, 500, 502, 503, 504}, failure: "OpenAIError"},
+		{method: "GET", path: "/v1/models", tag: tag, summary: "The model behind the assistant", access: user, answer: "Object", failure: "OpenAIError"},
+		{method: "GET", path: "/v1/models/{model}", tag: tag, summary: "One model", access: user, params: []string{"model"}, answer: "Object", errors: []int{404}, failure: "OpenAIError"},
+	}
+}
+
+func accountOperations() []operation {
+	const tag = "accounts"
+	entry := []string{"entry"}
+	return []operation{
+		{method: "GET", path: "/api/tokens", tag: tag, summary: "One's own tokens", access: person, params: []string{"user"}, answer: "Tokens"},
+		{method: "POST", path: "/api/tokens", tag: tag, summary: "A token for scripts; shown once", access: person, body: "NewToken", status: 201, answer: "Token", errors: []int{400, 422}},
+		{method: "DELETE", path: "/api/tokens/{id}", tag: tag, summary: "Revoke a token", access: person, params: entry, status: 204, errors: []int{404}},
+		{method: "GET", path: "/api/users", tag: tag, summary: "All users", access: admin, answer: "Users"},
+		{method: "POST", path: "/api/users", tag: tag, summary: "Add a user", access: admin, body: "NewUser", status: 201, answer: "User", errors: []int{400, 409, 422}},
+		{method: "PATCH", path: "/api/users/{name}", tag: tag, summary: "Change a role or a password", access: person, params: []string{"username"}, body: "ChangeUser", status: 204, errors: []int{400, 404, 422, 429}, note: "Everybody may change their own password, and shows the old one."},
+		{method: "DELETE", path: "/api/users/{name}", tag: tag, summary: "Delete a user, with sessions and tokens", access: admin, params: []string{"username"}, status: 204, errors: []int{404, 422}},
+		{method: "GET", path: "/api/devices", tag: tag, summary: "All credentials of devices", access: admin, answer: "Devices"},
+		{method: "POST", path: "/api/devices", tag: tag, summary: "A credential for a device; its password is shown once", access: admin, body: "NewDevice", status: 201, answer: "Device", errors: []int{400, 422}},
+		{method: "DELETE", path: "/api/devices/{id}", tag: tag, summary: "Revoke a device's credential", access: admin, params: entry, status: 204, errors: []int{404}},
+	}
+}
+
+func opsOperations() []operation {
+	const tag = "operation"
+	return []operation{
+		{method: "GET", path: "/health", tag: tag, summary: "Host and protocol as the server sees them through the proxy", answer: "Health"},
+		{method: "GET", path: "/livez", tag: tag, summary: "Does the process run?", answer: "Live"},
+		{method: "GET", path: "/readyz", tag: tag, summary: "Is each part ready?", answer: "Ready", errors: []int{503}},
+		{method: "GET", path: "/metrics", tag: tag, summary: "Figures for Prometheus", answerType: "text/plain", errors: []int{401, 403}, note: "In production only from this machine or with an administrator's token."},
+		{method: "GET", path: "/debug/pprof/{profile}", tag: tag, summary: "Profiles of the process", access: admin, params: []string{"profile"}, answerType: "*/*"},
+		{method: "POST", path: "/debug/pprof/{profile}", tag: tag, summary: "Symbols of a profile", access: admin, params: []string{"profile"}, answerType: "*/*"},
+	}
+}
+
+// openAPI is the document.
+func openAPI(ops []operation) ([]byte, error) {
+	var components map[string]any
+	if err := json.Unmarshal(schemas, &components); err != nil {
+		return nil, fmt.Errorf("openapi.schemas.json: %w", err)
+	}
+	paths := map[string]map[string]any{}
+	for _, op := range ops {
+		if paths[op.path] == nil {
+			paths[op.path] = map[string]any{}
+		}
+		paths[op.path][strings.ToLower(op.method)] = op.document()
+	}
+	return json.Marshal(map[string]any{
+		"openapi": "3.1.0",
+		"info": map[string]any{
+			"title":       "Echotwin",
+			"version":     "1",
+			"description": "A machine line, live. Errors are {\"error\":\"a sentence\",\"code\":\"a_word\"}, with at, minimum and maximum where they can be named. Lists go on where the header Link says.",
+			"license":     map[string]any{"name": "MIT", "identifier": "MIT"},
+		},
+		"servers":    []any{map[string]any{"url": "/"}},
+		"paths":      paths,
+		"components": components,
+	})
+}
+
+func (op operation) document() map[string]any {
+	d := map[string]any{
+		"tags": []string{op.tag}, "summary": op.summary, "operationId": op.id(),
+		"responses": op.responses(), "security": op.access.security(),
+	}
+	if op.note != "" {
+		d["description"] = op.note
+	}
+	var params []any
+	for _, p := range op.params {
+		params = append(params, ref("parameters", p))
+	}
+	if params != nil {
+		d["parameters"] = params
+	}
+	if op.body != "" {
+		typ := op.bodyType
+		if typ == "" {
+			typ = echo.MIMEApplicationJSON
+		}
+		d["requestBody"] = map[string]any{"required": op.body != "Value", "content": content(typ, op.body)}
+	}
+	return d
+}
+
+// id is a name for generated clients: getApiThingsIdState.
+func (op operation) id() string {
+	words := strings.FieldsFunc(op.path, func(r rune) bool { return strings.ContainsRune("/{}.-", r) })
+	id := strings.ToLower(op.method)
+	for _, w := range words {
+		id += strings.ToUpper(w[:1]) + w[1:]
+	}
+	return id
+}
+
+func (op operation) responses() map[string]any {
+	status := op.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	success := map[string]any{"description": http.StatusText(status)}
+	if op.answer != "" || op.answerType != "" {
+		typ := op.answerType
+		if typ == "" {
+			typ = echo.MIMEApplicationJSON
+		}
+		success["content"] = content(typ, op.answer)
+	}
+	rs := map[string]any{fmt.Sprint(status): success}
+	failure := op.failure
+	if failure == "" {
+		failure = "Error"
+	}
+	for _, e := range append(op.access.errors(), op.errors...) {
+		r := map[string]any{"description": http.StatusText(e), "content": content(echo.MIMEApplicationJSON, failure)}
+		if e == http.StatusTooManyRequests || e == http.StatusServiceUnavailable {
+			r["headers"] = map[string]any{"Retry-After": map[string]any{"schema": map[string]any{"type": "integer"}}}
+		}
+		rs[fmt.Sprint(e)] = r
+	}
+	if op.path == "/readyz" {
+		rs["503"] = map[string]any{"description": "A part is not", "content": content(echo.MIMEApplicationJSON, "Ready")}
+	}
+	if op.tag == "commands" && op.method == http.MethodPost {
+		for _, e := range []string{"502", "504"} {
+			rs[e].(map[string]any)["content"] = content(echo.MIMEApplicationJSON, "Command")
+		}
+	}
+	return rs
+}
+
+func content(typ, schema string) map[string]any {
+	if schema == "" {
+		return map[string]any{typ: map[string]any{}}
+	}
+	return map[string]any{typ: map[string]any{"schema": ref("schemas", schema)}}
+}
+
+func ref(kind, name string) map[string]any {
+	return map[string]any{"$ref": "#/components/" + kind + "/" + name}
+}
+
+// security are the schemes, any one of which will do.
+func (a access) security() []any {
+	scheme := func(name string) any { return map[string]any{name: []string{}} }
+	switch a {
+	case open:
+		return []any{}
+	case reader:
+		return []any{scheme("session"), scheme("token"), scheme("ticket")}
+	case reporter:
+		return []any{scheme("device"), scheme("session"), scheme("token")}
+	}
+	return []any{scheme("session"), scheme("token")}
+}
+
+func (a access) errors() []int {
+	if a == open {
+		return nil
+	}
+	return []int{http.StatusUnauthorized, http.StatusForbidden}
+}
+
+// docRoutes is what describes the rest.
+func (s *Server) docRoutes() error {
+	api, err := openAPI(operations())
+	if err != nil {
+		return err
+	}
+	streams, err := streamsPage()
+	if err != nil {
+		return err
+	}
+	blob := func(typ string, b []byte) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Response().Header().Set(echo.HeaderCacheControl, "no-cache")
+			return c.Blob(http.StatusOK, typ, b)
+		}
+	}
+	s.get("/docs", s.docsPage)
+	s.get("/openapi.json", blob(echo.MIMEApplicationJSON, api))
+	s.get("/asyncapi.json", blob(echo.MIMEApplicationJSON, asyncAPI))
+	s.get("/docs/streams", func(c echo.Context) error {
+		pageHeaders(c, pagePolicy)
+		return c.HTMLBlob(http.StatusOK, streams)
+	})
+	return nil
+}
