@@ -218,3 +218,16 @@ func TestAnAnswerThatBreaksIsCut(t *testing.T) {
 		}
 	}
 }
+
+func TestRememberedCookiesAreBounded(t *testing.T) {
+	var o opened
+	for i := range maxOpened + 10 {
+		o.put(fmt.Sprint(i), "id")
+	}
+	if len(o.m) > maxOpened {
+		t.Errorf("%d are remembered", len(o.m))
+	}
+	if _, ok := o.get(fmt.Sprint(maxOpened + 9)); !ok {
+		t.Error("the newest is not")
+	}
+}

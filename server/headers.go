@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// apiPolicy is for answers that no browser should ever render.
-	apiPolicy = "default-src 'none'; frame-ancestors 'none'"
 	// docsPolicy lets a page load what is ours and nothing else, and no script or
 	// style that stands in the page.
 	docsPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -22,14 +20,12 @@ const (
 	pagePolicy = docsPolicy + "; require-trusted-types-for 'script'"
 )
 
-// secureHeaders sets what every answer carries.
+// secureHeaders sets what every answer carries. Of an answer that is no page
+// nosniff is what counts: JSON that stays JSON is never rendered, framed or run.
 func (s *Server) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin") // no-referrer would make browsers send Origin: null
-		h.Set("Content-Security-Policy", apiPolicy)
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		if s.Production {
 			h.Set(echo.HeaderStrictTransportSecurity, hsts)
 		}
@@ -41,6 +37,8 @@ func (s *Server) secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 func pageHeaders(c echo.Context, policy string) {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", policy)
+	h.Set("Referrer-Policy", "same-origin") // no-referrer would make browsers send Origin: null
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set(echo.HeaderCacheControl, "no-cache")

@@ -29,7 +29,7 @@ func (s *Server) login(c echo.Context) error {
 		s.log.Warn("login refused", "user", clip(in.Username), "address", v.addr, "why", err)
 		return err
 	}
-	if old := sessionID(c); old != "" {
+	if old := s.sessionID(c); old != "" {
 		if err := s.Auth.EndSession(ctx, old); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func localPath(next string) string {
 
 // logout answers POST /api/logout. Signing out twice is no error.
 func (s *Server) logout(c echo.Context) error {
-	if id := sessionID(c); id != "" {
+	if id := s.sessionID(c); id != "" {
 		if err := s.Auth.EndSession(c.Request().Context(), id); err != nil {
 			return err
 		}

@@ -311,12 +311,12 @@ func (s *Server) docRoutes() error {
 			return c.Blob(http.StatusOK, typ, b)
 		}
 	}
-	s.get("/docs", s.docsPage)
-	s.get("/openapi.json", blob(echo.MIMEApplicationJSON, api))
-	s.get("/asyncapi.json", blob(echo.MIMEApplicationJSON, asyncAPI))
+	s.get("/docs", s.docsPage, s.limitAnswer)
+	s.get("/openapi.json", blob(echo.MIMEApplicationJSON, api), s.limitAnswer)
+	s.get("/asyncapi.json", blob(echo.MIMEApplicationJSON, asyncAPI), s.limitAnswer)
 	s.get("/docs/streams", func(c echo.Context) error {
 		pageHeaders(c, pagePolicy)
 		return c.HTMLBlob(http.StatusOK, streams)
-	})
+	}, s.limitAnswer)
 	return nil
 }

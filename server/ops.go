@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -84,7 +85,7 @@ func (s *Server) opsRoutes() {
 	s.get("/health", s.health)
 	s.get("/livez", s.livez)
 	s.get("/readyz", s.readyz)
-	s.get("/metrics", echoprometheus.NewHandlerWithConfig(echoprometheus.HandlerConfig{Gatherer: s.Metrics}), s.requireScraper)
+	s.get("/metrics", echoprometheus.NewHandlerWithConfig(echoprometheus.HandlerConfig{Gatherer: s.Metrics}), s.limitAnswer, s.requireScraper)
 
 	// echo-contrib registers on an Echo, without guards: so it gets one of its
 	// own, behind ours.
@@ -154,20 +155,22 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		began := time.Now()
 		err := next(c)
 		r, status := c.Request(), c.Response().Status
-		log := s.log.Debug
+		level := slog.LevelDebug
 		switch {
 		case status >= 500:
-			log = s.log.Error
+			level = slog.LevelError
 		case status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead:
-			log = s.log.Info
+			level = slog.LevelInfo
 		}
-		v := visitOf(c)
-		user := ""
+		if !s.log.Enabled(r.Context(), level) {
+			return err
+		}
+		v, user := visitOf(c), ""
 		if v.who != nil {
 			user = v.who.User
 		}
-		log("request", "method", r.Method, "path", clip(r.URL.Path), "status", status, "ms", float64(time.Since(began).Microseconds())/1000,
-			"user", user, "address", v.addr)
+		s.log.Log(r.Context(), level, "request", "method", r.Method, "path", clip(r.URL.Path), "status", status,
+			"ms", float64(time.Since(began).Microseconds())/1000, "user", user, "address", v.addr)
 		return err
 	}
 }

@@ -85,6 +85,7 @@ type Server struct {
 	live    lives
 	proxies proxies
 	cookies *cookieStore
+	opened  opened
 	pages   *pages
 	log     *slog.Logger
 }
@@ -140,7 +141,6 @@ func (s *Server) middleware() error {
 		s.logRequest,
 		s.answerErrors,
 		s.recoverPanic,
-		s.limitAnswer,
 		s.meet,
 		s.secureHeaders,
 		s.toHTTPS,
@@ -153,10 +153,10 @@ func (s *Server) middleware() error {
 // routes is every path that exists.
 func (s *Server) routes() error {
 	s.get("/", s.root)
-	s.get("/login.html", s.loginPage)
-	s.get("/app", s.appPage)
-	s.get("/app/*", s.appPage)
-	s.get("/public/*", s.public)
+	s.get("/login.html", s.loginPage, s.limitAnswer)
+	s.get("/app", s.appPage, s.limitAnswer)
+	s.get("/app/*", s.appPage, s.limitAnswer)
+	s.get("/public/*", s.public, s.limitAnswer)
 
 	s.opsRoutes()
 
@@ -178,16 +178,16 @@ func (s *Server) accountRoutes() {
 	e.POST("/api/token", s.grantToken)
 	e.POST("/api/tickets", s.createTicket, s.requireUser)
 
-	s.get("/api/tokens", s.listTokens, s.requirePerson)
+	s.get("/api/tokens", s.listTokens, s.limitAnswer, s.requirePerson)
 	e.POST("/api/tokens", s.createToken, s.requirePerson)
 	e.DELETE("/api/tokens/:id", s.deleteToken, s.requirePerson)
 
-	s.get("/api/users", s.listUsers, s.requireAdmin)
+	s.get("/api/users", s.listUsers, s.limitAnswer, s.requireAdmin)
 	e.POST("/api/users", s.createUser, s.requireAdmin, s.requirePerson)
 	e.PATCH("/api/users/:name", s.changeUser, s.requirePerson)
 	e.DELETE("/api/users/:name", s.deleteUser, s.requireAdmin, s.requirePerson)
 
-	s.get("/api/devices", s.listDevices, s.requireAdmin)
+	s.get("/api/devices", s.listDevices, s.limitAnswer, s.requireAdmin)
 	e.POST("/api/devices", s.createDevice, s.requireAdmin, s.requirePerson)
 	e.DELETE("/api/devices/:id", s.deleteDevice, s.requireAdmin, s.requirePerson)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/securecookie"
@@ -81,16 +82,49 @@ func (cookieJSON) Deserialize(b []byte, dst any) error {
 }
 
 // sessionID is the id in the request's cookie, or "".
-func sessionID(c echo.Context) string {
-	if len(c.Request().Header["Cookie"]) == 0 {
+func (s *Server) sessionID(c echo.Context) string {
+	cookie, err := c.Request().Cookie(sessionCookie)
+	if err != nil {
 		return ""
 	}
-	s, err := session.Get(sessionCookie, c)
-	if err != nil || s == nil {
+	if id, ok := s.opened.get(cookie.Value); ok {
+		return id
+	}
+	sess, err := session.Get(sessionCookie, c)
+	if err != nil || sess == nil {
 		return "" // forged, too old, or signed with an earlier secret
 	}
-	v, _ := s.Values["session"].(cookieValues)
+	v, _ := sess.Values["session"].(cookieValues)
+	if v.ID != "" {
+		s.opened.put(cookie.Value, v.ID)
+	}
 	return v.ID
+}
+
+const maxOpened = 10000
+
+// opened remembers the ids in cookies that were in order, since verifying and
+// unsealing one costs more than everything else about a small request. Whether
+// the session still is one is not remembered here: its record says that.
+type opened struct {
+	mu sync.Mutex
+	m  map[string]string
+}
+
+func (o *opened) get(cookie string) (id string, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id, ok = o.m[cookie]
+	return id, ok
+}
+
+func (o *opened) put(cookie, id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.m == nil || len(o.m) >= maxOpened {
+		o.m = map[string]string{} // the living come back with their next request
+	}
+	o.m[cookie] = id
 }
 
 // setSession writes the cookie; an empty id removes it.
@@ -129,7 +163,7 @@ func (s *Server) identify(c echo.Context) (*auth.Identity, error) {
 		}
 		return s.Auth.Token(ctx, strings.TrimSpace(secret))
 	}
-	if id := sessionID(c); id != "" {
+	if id := s.sessionID(c); id != "" {
 		who, err := s.Auth.Session(ctx, id)
 		if errors.Is(err, auth.ErrNone) {
 			return nil, nil // a cookie that has outlived its session is no claim

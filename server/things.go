@@ -17,12 +17,12 @@ import (
 
 // thingRoutes is the twins, for reading and for commands.
 func (s *Server) thingRoutes() {
-	s.get("/.well-known/wot", s.listThings, s.requireReader)
-	s.get("/api/things", s.listThings, s.requireReader)
-	s.get(thingsPrefix+"*", s.readThing, s.requireReader)
+	s.get("/.well-known/wot", s.listThings, s.limitAnswer, s.requireReader)
+	s.get("/api/things", s.listThings, s.limitAnswer, s.requireReader)
+	s.get(thingsPrefix+"*", s.readThing, s.limitAnswer, s.requireReader)
 	s.echo.POST(thingsPrefix+"*", s.invoke, s.requireUser)
 
-	s.get("/api/commands", s.listCommands, s.requireUser)
+	s.get("/api/commands", s.listCommands, s.limitAnswer, s.requireUser)
 	s.get("/api/commands/:id", s.readCommand, s.requireUser)
 }
 

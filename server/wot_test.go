@@ -96,6 +96,8 @@ func TestF4AReaderThatLeavesIsForgotten(t *testing.T) {
 			t.Fatal("the reader is still counted")
 		}
 	}
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
 	if len(s.watch.m) != 0 {
 		t.Errorf("left behind: %v", s.watch.m)
 	}
