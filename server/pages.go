@@ -69,7 +69,7 @@ func (s *Server) public(c echo.Context) error {
 		return s.loginPage(c)
 	}
 	f := s.pages.files[name]
-	if f == nil || !strings.HasPrefix(name, "public/") {
+	if f == nil {
 		return echo.ErrNotFound
 	}
 	h := c.Response().Header()

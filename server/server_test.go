@@ -79,6 +79,7 @@ var built = fstest.MapFS{
 	"login.html":                  {Data: []byte("<!doctype html><title>Sign in</title>")},
 	"app.html":                    {Data: []byte("<!doctype html><title>Overview</title>")},
 	"docs.html":                   {Data: []byte("<!doctype html><title>API</title>")},
+	"public/.gitkeep":             {},
 	"public/favicon.svg":          {Data: []byte("<svg xmlns='http://www.w3.org/2000/svg'/>")},
 	"public/assets/app-1f3a9c.js": {Data: []byte("console.log('" + strings.Repeat("speed ", 400) + "')")},
 }

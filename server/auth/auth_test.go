@@ -242,6 +242,20 @@ func TestSessionsEnd(t *testing.T) {
 		if _, err := a.Token(ctx, token); !errors.Is(err, ErrNone) {
 			t.Errorf("the old token gave %v", err)
 		}
+		// Nor when the node that deleted the user died before it came to the token.
+		_, token, err = a.NewToken(ctx, Token{Name: "x", User: "ana", Scope: Read})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.users.delete(ctx, "ana"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.AddUser(ctx, "ana", "correct horse", Operator); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Token(ctx, token); !errors.Is(err, ErrNone) {
+			t.Errorf("a token of an earlier ana gave %v", err)
+		}
 	})
 	t.Run("not because the store is down", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
