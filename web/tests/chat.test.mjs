@@ -232,6 +232,21 @@ act("a reader who scrolled up is left there", async (t) => {
   await chat.phase("done");
 });
 
+act("closing the drawer keeps the answer going", async (t) => {
+  const g = gate();
+  t.upstream.on("behind the door", wordByWord(["one ", "two ", "three "], g));
+  const { page } = await t.overview();
+  const chat = new Chat(page);
+  await chat.ask("behind the door");
+  g.step();
+  await chat.shows("one");
+  await page.getByRole("button", { name: "Close assistant" }).click();
+  await chat.log.waitFor({ state: "hidden" });
+  g.step(2);
+  await page.getByRole("button", { name: "Assistant", exact: true }).click();
+  await chat.shows("one two three");
+});
+
 act("the copy button gives the Markdown as it came", async (t) => {
   t.upstream.on("copy me", async (r) => {
     r.say("Speed is **60 %**.");

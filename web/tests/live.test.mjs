@@ -34,7 +34,8 @@ act("a device that nobody described appears with its first reading", async (t) =
   await device.say({ pressure: 13.5 });
   await card.getByText("13.5").waitFor();
   await card.click();
-  await view.face("lab/new-device");
+  const face = await view.face(/^new-device/);
+  await face.getByText("lab/new-device").waitFor();
 });
 
 for (const how of ["cut", "silence"]) {

@@ -17,7 +17,8 @@ export class Overview {
   /** Waits until the page is connected and says so. */
   async live() {
     await this.state.filter({ hasText: /^(Live|Trực tiếp)$/ }).waitFor();
-    await this.page.locator(".synoptic [data-bind]").first().waitFor();
+    // A plant without any reading has no drawing, and says how to send one.
+    await this.page.locator(".synoptic, .empty").first().waitFor();
   }
 
   /** The faceplate of the selected thing. */
