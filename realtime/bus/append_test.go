@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +34,40 @@ func TestIdsDiffer(t *testing.T) {
 	one, two := newIDs(), newIDs()
 	if a, b, c := one.next(), one.next(), two.next(); a == b || a == c || b == c {
 		t.Errorf("%s, %s, %s", a, b, c)
+	}
+}
+
+func TestCloseWaitsForTheAppendsUnderWay(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, Config{Dir: dir})
+	var wg sync.WaitGroup
+	var stored atomic.Uint64
+	begun := make(chan struct{}, 1000)
+	for range 8 {
+		wg.Go(func() {
+			for {
+				_, err := b.Append(context.Background(), line(1))
+				if err != nil {
+					if err != ErrClosed {
+						t.Errorf("cut off in the middle: %v", err)
+					}
+					return
+				}
+				stored.Add(1)
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	for range 8 {
+		<-begun
+	}
+	b.Close()
+	wg.Wait()
+	if b := open(t, Config{Dir: dir}); b.Last() != stored.Load() {
+		t.Errorf("%d are there, %d were acknowledged", b.Last(), stored.Load())
 	}
 }
 

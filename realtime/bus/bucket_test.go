@@ -120,6 +120,13 @@ func TestABucketIsKept(t *testing.T) {
 			t.Errorf("delete: %v", err)
 		}
 	}
+	s, err := b.js.Stream(ctx, "KV_users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.GetLastMsgForSubject(ctx, "$KV.users.eve"); err != nil || m.Header.Get("Nats-TTL") != deletedFor.String() {
+		t.Errorf("the mark of a deleted key stays for ever: %v, %v", m, err)
+	}
 	b.Close()
 
 	k = bucket(t, open(t, Config{Dir: dir}), "users")

@@ -31,40 +31,35 @@ func startServer(dir string, log *slog.Logger) (*server.Server, error) {
 	}
 	l := &serverLog{log: log.With("part", "nats")}
 	s.SetLogger(l, false, false)
-	s.Start() // reads the store back; what can fail has failed when it returns
-	if !s.JetStreamEnabled() || !s.ReadyForConnections(10*time.Second) {
+	s.Start() // reads the store back; what can fail has told l when it returns
+	if why := l.fatal.Load(); why != nil || !s.ReadyForConnections(10*time.Second) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, fmt.Errorf("nats did not start in %s: %s", dir, l.fatal())
+		if why == nil {
+			return nil, fmt.Errorf("nats did not start in %s within 10 s", dir)
+		}
+		return nil, fmt.Errorf("nats did not start in %s: %s", dir, *why)
 	}
 	return s, nil
 }
 
 // serverLog hands what NATS warns of to slog and drops the rest.
 type serverLog struct {
-	log  *slog.Logger
-	last atomic.Pointer[string] // the newest error, to explain a failed start
-}
-
-func (l *serverLog) fatal() string {
-	if s := l.last.Load(); s != nil {
-		return *s
-	}
-	return "no reason given"
-}
-
-func (l *serverLog) error(format string, v ...any) {
-	s := fmt.Sprintf(format, v...)
-	l.last.Store(&s)
-	l.log.Error(s)
+	log   *slog.Logger
+	fatal atomic.Pointer[string] // for which NATS on its own would end the process
 }
 
 func (l *serverLog) Noticef(string, ...any)         {}
 func (l *serverLog) Debugf(string, ...any)          {}
 func (l *serverLog) Tracef(string, ...any)          {}
 func (l *serverLog) Warnf(format string, v ...any)  { l.log.Warn(fmt.Sprintf(format, v...)) }
-func (l *serverLog) Errorf(format string, v ...any) { l.error(format, v...) }
-func (l *serverLog) Fatalf(format string, v ...any) { l.error(format, v...) } // startServer sees that it did not start
+func (l *serverLog) Errorf(format string, v ...any) { l.log.Error(fmt.Sprintf(format, v...)) }
+
+func (l *serverLog) Fatalf(format string, v ...any) {
+	s := fmt.Sprintf(format, v...)
+	l.fatal.CompareAndSwap(nil, &s)
+	l.log.Error(s)
+}
 
 // connect opens the one connection of the bus.
 func (b *Bus) connect(ctx context.Context) (*nats.Conn, error) {
