@@ -168,10 +168,15 @@ func TestAFullQueueHoldsCallersBack(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		in.Close()
+		closing := time.Now()
+		go in.Close()
 		for range 2 {
 			wantUnavailable(t, <-told)
 		}
+		if d := time.Since(closing); d != 0 {
+			t.Errorf("they were left waiting for %v", d)
+		}
+		in.Close()
 		if len(log.bundles) != fit+1 {
 			t.Errorf("%d bundles are stored, want %d", len(log.bundles), fit+1)
 		}
