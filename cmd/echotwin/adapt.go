@@ -9,6 +9,7 @@ import (
 	"echotwin/gpt"
 	"echotwin/realtime"
 	"echotwin/realtime/ingest"
+	"echotwin/realtime/mqtt"
 	"echotwin/realtime/twin"
 )
 
@@ -38,11 +39,16 @@ func (i intake) Result(ctx context.Context, cmd string, payload []byte) error {
 	return i.in.Result(ctx, cmd, payload)
 }
 
-// refusal makes of an Answer what a device can be told: what was refused in
-// its payload, even though the rest is stored.
+// TelemetryNoWait is for QoS 0, which asks for no evidence.
+func (i intake) TelemetryNoWait(ctx context.Context, thing string, payload []byte) error {
+	return refusal(i.in.TelemetryNoWait(ctx, thing, payload))
+}
+
+// refusal makes of an Answer what a device can be told: the rest is stored,
+// and what was refused beside it is counted and kept as a fact.
 func refusal(a ingest.Answer, err error) error {
 	if err == nil && len(a.Rejected) > 0 {
-		return &a.Rejected[0]
+		return &mqtt.Partly{Refused: a.RejectedTotal, First: &a.Rejected[0]}
 	}
 	return err
 }
