@@ -36,7 +36,7 @@ act("signing out ends the session, also for who kept the cookie", async (t) => {
   const cookies = await w.context.cookies();
   await page.getByRole("button", { name: new RegExp(user.username) }).click();
   await page.getByRole("button", { name: "Sign out" }).click();
-  await page.waitForURL(/\/login\.html/);
+  await page.getByRole("button", { name: "Sign in" }).waitFor();
   await page.goto("/app");
   await page.waitForURL(/\/login\.html\?next=%2Fapp$/);
   await w.context.addCookies(cookies);

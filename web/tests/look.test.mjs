@@ -170,6 +170,6 @@ act("who wants less motion gets none", async (t) => {
   await w.page.goto("/app");
   await w.page.locator(".kpi output").first().waitFor();
   await w.page.locator(".link b").filter({ hasText: "Live" }).waitFor();
-  const moving = () => document.getAnimations().filter((a) => a.playState === "running").length;
-  assert.equal(await w.page.evaluate(moving), 0);
+  const moving = () => document.getAnimations().filter((a) => a.playState === "running").map((a) => `${a.animationName} of ${a.effect.target.className}${a.effect.pseudoElement ?? ""}`);
+  assert.deepEqual(await w.page.evaluate(moving), []);
 });

@@ -5,6 +5,11 @@
  */
 
 export interface Quoted {
+  /** The property. */
+  name: string;
+  /** Its value when it is a number, else nothing. */
+  number: number | undefined;
+  /** What stands behind the number: its unit. Without a number, all of the value. */
   text: string;
   /** "stale", "out_of_range", "bad", "offline", or "" for good. */
   quality: string;
@@ -16,10 +21,19 @@ const mark = /^(.*) \((stale|out_of_range|bad), (\S+) old\)$/;
 
 export function parts(quote: string): Quoted[] {
   if (quote === "") return [];
-  return quote.split(" · ").map((text) => {
-    if (text === "offline") return { text: "", quality: "offline", age: "" };
-    const m = mark.exec(text);
-    return m ? { text: m[1]!, quality: m[2]!, age: m[3]! } : { text, quality: "", age: "" };
+  return quote.split(" · ").map((part) => {
+    if (part === "offline") return { name: "", number: undefined, text: "", quality: "offline", age: "" };
+    const marked = mark.exec(part);
+    const [name, ...rest] = (marked?.[1] ?? part).split(" ");
+    const value = /^-?\d/.test(rest[0] ?? "") ? Number(rest[0]) : NaN;
+    const isNumber = Number.isFinite(value);
+    return {
+      name: name!,
+      number: isNumber ? value : undefined,
+      text: rest.slice(isNumber ? 1 : 0).join(" "),
+      quality: marked?.[2] ?? "",
+      age: marked?.[3] ?? "",
+    };
   });
 }
 

@@ -8,6 +8,9 @@ export type Key = keyof typeof en;
 
 export const t = words(en, vi);
 
+/** What a thing, or a property of it, is called in the language in use. */
+export type NameOf = (thing: string, property?: string) => string;
+
 /** Why a turn failed, in the reader's language. */
 export function failureText(f: Failure): string {
   const key = `fail.${f.code}`;
