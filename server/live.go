@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,11 @@ const (
 	// still is one. A logout here does not wait for it.
 	liveCheck = 15 * time.Second
 	maxLive   = 20000
+
+	// A connection may be on its way to the hub while its session ends, and would
+	// miss the end. So an end is told again, every liveAgain, for liveLinger.
+	liveAgain  = time.Second
+	liveLinger = 5 * time.Second
 )
 
 // streamRoutes is the hub's.
@@ -89,7 +96,10 @@ type lives struct {
 	stopped chan struct{}
 }
 
-type life struct{ who atomic.Pointer[auth.Identity] }
+type life struct {
+	who   atomic.Pointer[auth.Identity]
+	ended time.Time // zero while it lives; only checkLive touches it
+}
 
 func (l *lives) hold(who *auth.Identity) *life {
 	l.mu.Lock()
@@ -116,7 +126,7 @@ func (s *Server) startLive() {
 	s.live.recheck, s.live.stop, s.live.stopped = make(chan struct{}, 1), stop, make(chan struct{})
 	go func() {
 		defer close(s.live.stopped)
-		t := time.NewTicker(liveCheck)
+		t := time.NewTimer(liveCheck)
 		defer t.Stop()
 		for {
 			select {
@@ -125,33 +135,44 @@ func (s *Server) startLive() {
 			case <-t.C:
 			case <-s.live.recheck:
 			}
-			s.checkLive(ctx)
+			next := liveCheck
+			if s.checkLive(ctx) {
+				next = liveAgain
+			}
+			t.Reset(next)
 		}
 	}()
 }
 
 // checkLive ends the connections of sessions that are over and renews what the
-// others may do. An open dashboard counts as use of its session.
-func (s *Server) checkLive(ctx context.Context) {
+// others may do. An open dashboard counts as use of its session. It says
+// whether an end has to be told again. One at a time runs.
+func (s *Server) checkLive(ctx context.Context) (again bool) {
 	s.live.mu.Lock()
-	all := make([]*life, 0, len(s.live.m))
-	for _, l := range s.live.m {
-		all = append(all, l)
-	}
+	all := slices.Collect(maps.Values(s.live.m))
 	s.live.mu.Unlock()
 	for _, l := range all {
 		was := l.who.Load()
 		now, err := s.Auth.Again(ctx, was)
-		switch {
-		case err == nil:
+		if err == nil {
 			l.who.Store(now)
-		case errors.Is(err, auth.ErrNone):
-			s.live.mu.Lock()
-			delete(s.live.m, was.Session())
-			s.live.mu.Unlock()
-			s.Hub.End(was.Session())
 		}
+		if !errors.Is(err, auth.ErrNone) {
+			continue
+		}
+		s.Hub.End(was.Session())
+		if l.ended.IsZero() {
+			l.ended = time.Now()
+		}
+		if time.Since(l.ended) < liveLinger {
+			again = true
+			continue
+		}
+		s.live.mu.Lock()
+		delete(s.live.m, was.Session())
+		s.live.mu.Unlock()
 	}
+	return again
 }
 
 // sessionsChanged has open connections asked about at once.
