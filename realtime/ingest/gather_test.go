@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 // when.
 type slow struct {
 	begin   time.Time
+	mu      sync.Mutex
 	bundles []string
 	fail    map[int]bool // bundles that are not stored, counted from 1
 }
@@ -36,11 +38,19 @@ func (s *slow) Append(_ context.Context, lines []byte) (uint64, error) {
 	for _, r := range rs {
 		names = append(names, string(r.Values[0].JSON))
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.bundles = append(s.bundles, strings.Join(names, " "))
 	if s.fail[len(s.bundles)] {
 		return 0, errors.New("disk full")
 	}
 	return uint64(len(s.bundles)), nil
+}
+
+func (s *slow) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.bundles)
 }
 
 func number(n int) []byte { return fmt.Appendf(nil, `{"n":%d}`, n) }
@@ -142,8 +152,8 @@ func TestAFullQueueHoldsCallersBack(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if len(log.bundles) != 0 {
-			t.Fatalf("TelemetryNoWait waited for %d bundles", len(log.bundles))
+		if log.count() != 0 {
+			t.Fatalf("TelemetryNoWait waited for %d bundles", log.count())
 		}
 
 		// One that gives up while it waits for room has stored nothing.
@@ -155,8 +165,8 @@ func TestAFullQueueHoldsCallersBack(t *testing.T) {
 		}
 
 		// One that waits gets room after the first write.
-		if a, err := in.TelemetryNoWait(t.Context(), "p", payload); err != nil || a.Accepted != 1 || len(log.bundles) != 1 {
-			t.Errorf("%+v, %v after %d bundles", a, err, len(log.bundles))
+		if a, err := in.TelemetryNoWait(t.Context(), "p", payload); err != nil || a.Accepted != 1 || log.count() != 1 {
+			t.Errorf("%+v, %v after %d bundles", a, err, log.count())
 		}
 
 		// Those who still wait when the Ingest closes are told, what is queued is stored.
@@ -177,8 +187,8 @@ func TestAFullQueueHoldsCallersBack(t *testing.T) {
 			t.Errorf("they were left waiting for %v", d)
 		}
 		in.Close()
-		if len(log.bundles) != fit+1 {
-			t.Errorf("%d bundles are stored, want %d", len(log.bundles), fit+1)
+		if log.count() != fit+1 {
+			t.Errorf("%d bundles are stored, want %d", log.count(), fit+1)
 		}
 	})
 }
