@@ -126,7 +126,7 @@ func TestLoginMakesANewSession(t *testing.T) {
 }
 
 func TestWritesMustComeFromOurPages(t *testing.T) {
-	s := newSite(t, func(d *Deps) { d.Origins = []string{"https://panel.example.com"} })
+	s := newSite(t, func(d *Deps) { d.Origins = []string{"https://Panel.example.com/"} })
 	s.login()
 	for i, tt := range []struct {
 		headers []string

@@ -243,3 +243,85 @@ func TestExamplesOfFramesFollowTheirSchemas(t *testing.T) {
 		}
 	}
 }
+
+// Frames are what the document says, as a client of the real hub gets them.
+func TestFramesAreAsDocumented(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Messages map[string]struct{ Payload openapi3.Schema }
+		}
+	}
+	if err := json.Unmarshal(asyncAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	s := newLine(t)
+	s.login()
+	c, _, err := s.socket("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	until := func(typ string) map[string]any {
+		t.Helper()
+		for {
+			var m map[string]any
+			if err := c.ReadJSON(&m); err != nil {
+				t.Fatalf("waiting for %s: %v", typ, err)
+			}
+			got, _ := m["type"].(string)
+			seen[got] = true
+			msg, ok := doc.Components.Messages["server."+got]
+			if !ok {
+				t.Fatalf("%v is not in the document", m)
+			}
+			if err := msg.Payload.VisitJSON(m, openapi3.EnableJSONSchema2020()); err != nil {
+				t.Errorf("%v: %v", m, err)
+			}
+			for member := range m {
+				if msg.Payload.Properties[member] == nil {
+					t.Errorf("%v: %s is not in the document", m, member)
+				}
+			}
+			if got == typ {
+				return m
+			}
+		}
+	}
+	hello := until("hello")
+	send(t, c, `{"type":"sub","id":1,"path":"plant/**","rate":20}`)
+	snapshot := until("snapshot")
+	s.do("POST", "/api/telemetry/plant/pump", `{"speed":60.4}`).want(t, 202, "")
+	until("update")
+	if err := s.Ingest.Event(t.Context(), "plant/pump", "overheat", []byte(`{"temperature":91.5}`)); err != nil {
+		t.Fatal(err)
+	}
+	until("event")
+	send(t, c, `{"type":"cmd","id":"7","thing":"plant/pump","action":"setSpeed","input":{"speed":80},"timeout":5,"key":"k"}`)
+	for until("cmd")["status"] != "done" {
+	}
+	send(t, c, `{"type":"cmd","id":"8","thing":"plant/pump","action":"setSpeed","input":{"speed":999}}`)
+	until("error")
+	send(t, c, `{"type":"ping"}`)
+	until("pong")
+	send(t, c, fmt.Sprintf(`{"type":"resume","id":2,"epoch":%q,"seq":%.0f,"subs":[{"path":"plant/**"}]}`, hello["epoch"], snapshot["seq"]))
+	sub := until("resumed")["subs"].([]any)[0]
+	send(t, c, fmt.Sprintf(`{"type":"unsub","id":3,"sub":%q}`, sub))
+	until("ok")
+	send(t, c, "help")
+	until("help")
+	send(t, c, `{"type":"auth","token":"`+s.token(`{"name":"x","scopes":["read"]}`)+`"}`)
+	until("ok")
+	send(t, c, `{"type":"nonsense"}`)
+	until("error")
+	var tokens []struct{ ID string } // the connection is the token's now
+	if err := json.Unmarshal([]byte(s.get("/api/tokens").body), &tokens); err != nil {
+		t.Fatal(err)
+	}
+	s.do("DELETE", "/api/tokens/"+tokens[0].ID, "").want(t, 204, "")
+	until("bye")
+	for _, typ := range []string{"hello", "snapshot", "update", "event", "cmd", "error", "pong", "resumed", "ok", "help", "bye"} {
+		if !seen[typ] {
+			t.Errorf("no %s came", typ)
+		}
+	}
+}

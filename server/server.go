@@ -31,6 +31,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
@@ -100,6 +101,9 @@ func New(d Deps) (*Server, error) {
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()
+	}
+	for i, o := range d.Origins {
+		d.Origins[i] = strings.ToLower(strings.TrimSuffix(o, "/")) // as browsers write them
 	}
 	s := &Server{Deps: d, log: d.Log, echo: echo.New()}
 	var err error
