@@ -169,6 +169,7 @@ func (s *Server) routes() error {
 	s.get("/api/me", s.me)
 	s.accountRoutes()
 	s.thingRoutes()
+	s.commandRoutes()
 	s.streamRoutes()
 	s.telemetryRoutes()
 
