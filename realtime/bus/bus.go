@@ -56,6 +56,8 @@ type Config struct {
 	URL string
 	// MaxBytes and MaxAge bound the log. Zero means 4 GB and 7 days. When the
 	// disk has not enough room, the log is made smaller, with a warning.
+	// After a crash NATS reads the whole log before it serves, somewhat under a
+	// second a GB; after Close it does not.
 	MaxBytes int64
 	MaxAge   time.Duration
 	// Log gets the warnings of NATS and of the bus. Nil means slog.Default().
