@@ -96,6 +96,10 @@ func (s *Server) me(c echo.Context) error {
 		return err
 	}
 	if who == nil {
+		if s.DemoLogin {
+			// A header, because scripts of the original compare the body.
+			c.Response().Header().Set("Echotwin-Demo-Login", "1")
+		}
 		return noStore(c).JSON(http.StatusOK, map[string]bool{"loggedIn": false})
 	}
 	return noStore(c).JSON(http.StatusOK, struct {

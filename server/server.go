@@ -52,7 +52,8 @@ type Config struct {
 	TrustedProxies  []string // "loopback", "private" or networks, whose X-Forwarded-… are believed; nil means the first two
 	Origins         []string // web origins besides our own that may open /ws and write with a cookie
 
-	QuestionsPerMinute int // to the assistant, of one user; zero means 15
+	DemoLogin          bool // admin / 123456 works, so the login page may say so
+	QuestionsPerMinute int  // to the assistant, of one user; zero means 15
 
 	// OpenTelemetry takes readings without credentials from this machine, as
 	// the open MQTT door does in development.

@@ -139,7 +139,7 @@ func (s *stages) openAuth(ctx context.Context) error {
 	}
 	if p := s.auth.Generated(); p != "" {
 		// Not through the logger: a password does not belong into a log file.
-		fmt.Printf("The first administrator is admin with the password %s. It is shown only now; set another at /api/users/admin/password.\n", p)
+		fmt.Printf("The first administrator is admin with the password %s. It is shown only now; PATCH /api/users/admin sets another.\n", p)
 	}
 	return nil
 }
@@ -231,7 +231,7 @@ func (s *stages) serverDeps() server.Deps {
 		Config: server.Config{
 			Production: c.production(), SessionSecret: c.SessionSecret,
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
-			OpenTelemetry: !c.production(), QuestionsPerMinute: c.GPTPerMinute,
+			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
 		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt,
 		Web: web.Files(), Ready: ready, Metrics: registry, Log: s.log,
