@@ -6,7 +6,7 @@ import (
 )
 
 // MinSecret is the shortest SESSION_SECRET that production accepts.
-const MinSecret = 32
+const MinSecret = 33
 
 // CheckProduction says, each with how to mend it, what forbids a start in
 // production: a secret or a password that others know or can guess.
