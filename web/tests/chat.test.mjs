@@ -132,7 +132,7 @@ act("the values that the assistant read are shown, and lead to the thing", async
   assert.match(await chat.text(), /^It has [\d.]+ °C\.$/);
   const tool = chat.last.locator("details");
   await tool.getByText(/^Read \d+ signals$/).click();
-  await tool.getByText(/^Bearing temp\S* [\d.]+ °C/).waitFor();
+  await tool.locator("span").filter({ hasText: /^Bearing temp\S* [\d.]+ °C/ }).waitFor();
   await chat.last.getByRole("list", { name: "Sources" }).getByRole("button").first().click();
   await page.waitForURL(/thing=plant\/line1\/conveyor-2/);
   await view.face(/CV-02/);
