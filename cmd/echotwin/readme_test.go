@@ -155,14 +155,13 @@ func TestReadmesSayTheSame(t *testing.T) {
 	}
 }
 
-// A link to a page, or to a heading of one; pictures are not meant.
+// A link to a page, to a heading of one, or to a picture.
 var (
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
-	picture = regexp.MustCompile(`!\[[^\]]*\]\([^)]*\)`)
+	link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 )
 
 func links(text string) (to []string) {
-	for _, m := range link.FindAllStringSubmatch(picture.ReplaceAllString(fence.ReplaceAllString(text, ""), ""), -1) {
+	for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
 		to = append(to, m[1])
 	}
 	return to
