@@ -221,12 +221,7 @@ func (s *shard) thingFor(c *conn, t *turn, sub *sub, th *thing, dst []byte) []by
 		}
 		return th.appendSet(dst, &want{since: sub.since, fields: sub.fields})
 	}
-	s.all = append(s.all[:0], sub)
-	for _, o := range sub.overlaps {
-		if !o.paging && match(o.group.pattern, th.id) {
-			s.all = append(s.all, o)
-		}
-	}
+	s.all = sub.appendWith(s.all[:0], th.id)
 	s.some = s.some[:0]
 	for _, o := range s.all {
 		if o.flushed == s.turn {

@@ -128,11 +128,13 @@ func (s *sub) sent(now time.Duration) {
 	s.next = min(max(s.next, now)+s.period, now+s.period+s.period/4)
 }
 
-// covering is the subscriptions in ss that cover the thing.
-func appendCovering(dst, ss []*sub, thing string) []*sub {
-	for _, s := range ss {
-		if match(s.group.pattern, thing) {
-			dst = append(dst, s)
+// appendWith appends the subscription and the others of its connection that
+// cover the thing too.
+func (s *sub) appendWith(dst []*sub, thing string) []*sub {
+	dst = append(dst, s)
+	for _, o := range s.overlaps {
+		if match(o.group.pattern, thing) {
+			dst = append(dst, o)
 		}
 	}
 	return dst

@@ -349,7 +349,7 @@ func (s screen) apply(t testing.TB, f frame) {
 			State, Set map[string]json.RawMessage
 			Stale      *[]string
 			Quality    *map[string]string
-			Online     string
+			Online     *string
 		}
 		if err := json.Unmarshal(raw, &v); err != nil {
 			t.Errorf("%s: %v", raw, err)
@@ -359,7 +359,12 @@ func (s screen) apply(t testing.TB, f frame) {
 		}
 		for _, m := range []map[string]json.RawMessage{v.State, v.Set} {
 			for k, x := range m {
-				if s[id][k] = string(x); string(x) == "null" {
+				if f.Type == "snapshot" {
+					s[id][k] = string(x)
+				} else {
+					s[id][k] = mergePatch(t, s[id][k], string(x))
+				}
+				if s[id][k] == "null" {
 					delete(s[id], k)
 				}
 			}
@@ -376,8 +381,10 @@ func (s screen) apply(t testing.TB, f frame) {
 				s[id]["*quality"] = fmt.Sprint(*v.Quality)
 			}
 		}
-		if v.Online != "" {
-			s[id]["*online"] = v.Online
+		if v.Online != nil {
+			if s[id]["*online"] = *v.Online; *v.Online == "" {
+				delete(s[id], "*online")
+			}
 		}
 	}
 }
@@ -407,4 +414,34 @@ func (g *rig) rawSocket(query string, receive int) (net.Conn, *bufio.Reader) {
 			return nc, br
 		}
 	}
+}
+
+// mergePatch is RFC 7396 on the text of values.
+func mergePatch(t testing.TB, target, patch string) string {
+	t.Helper()
+	if !strings.HasPrefix(patch, "{") {
+		return patch
+	}
+	var was, is map[string]json.RawMessage
+	if strings.HasPrefix(target, "{") {
+		if err := json.Unmarshal([]byte(target), &was); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := json.Unmarshal([]byte(patch), &is); err != nil {
+		t.Error(err)
+	}
+	if was == nil {
+		was = map[string]json.RawMessage{}
+	}
+	for k, v := range is {
+		if was[k] = json.RawMessage(mergePatch(t, string(was[k]), string(v))); string(was[k]) == "null" {
+			delete(was, k)
+		}
+	}
+	b, err := json.Marshal(was)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
 }

@@ -15,6 +15,14 @@ func (s *shard) startSnapshot(sub *sub) {
 	sub.snap = make([]*thing, 0, len(sub.group.things))
 	for _, t := range sub.group.things {
 		if t.gone {
+			// Another subscription may still owe the client its removal, and must
+			// not be taken to have told it.
+			for _, o := range sub.appendWith(s.all[:0], t.id)[1:] {
+				if !o.since.has(t.ver, t.seq) {
+					sub.snap = append(sub.snap, t)
+					break
+				}
+			}
 			continue
 		}
 		sub.matched++
@@ -41,9 +49,9 @@ func (s *shard) pageOf(c *conn, t *turn) {
 		return
 	}
 	t.page = sub
-	w := want{fields: sub.fields}
+	w := want{since: sub.since, fields: sub.fields}
 	if len(sub.overlaps) > 0 {
-		w.all = append(s.all[:0], sub)
+		w.all = s.all[:0]
 	}
 	things := append(s.things[:0], '{')
 	for t.pageEnd = sub.page; t.pageEnd < len(sub.snap) && len(things) < pageBytes; t.pageEnd++ {
@@ -67,12 +75,7 @@ func (s *shard) stateOf(sub *sub, th *thing, w *want, dst []byte) []byte {
 	}
 	th.stamps[s.i] = s.turn + 1
 	if w.all != nil {
-		w.all = w.all[:1]
-		for _, o := range sub.overlaps {
-			if !o.paging && match(o.group.pattern, th.id) {
-				w.all = append(w.all, o)
-			}
-		}
+		w.all = sub.appendWith(w.all[:0], th.id)
 	}
 	return th.appendState(comma(dst), w)
 }
@@ -118,8 +121,37 @@ func (s *shard) commitPage(c *conn, t *turn) {
 	}
 	sub.paging, sub.snap, sub.answer = false, nil, nil
 	if !sub.facts {
-		sub.facts, sub.factFrom = true, s.factEnd
+		s.joinFacts(c, sub)
 	}
 	sub.served(s.n)
 	t.more = t.more || c.facts > 0 || c.resumed
+}
+
+// joinFacts has the subscription get all facts after its snapshot. That may
+// have claimed less than the server knows, so some are there already; none of
+// them is out, or the cursor would be further.
+func (s *shard) joinFacts(c *conn, sub *sub) {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	sub.facts, sub.factFrom = true, s.hub.ring.find(c.last)
+	if first := sub.factFrom; first < s.factEnd {
+		if c.facts > 0 { // one that shares the seq of the cursor may wait for its turn
+			first = min(first, c.factNext)
+		}
+		s.recount(c, first)
+	}
+}
+
+// recount finds the facts for the connection from number first on, which may
+// lie ahead of the shard. The caller holds Hub.mu.
+func (s *shard) recount(c *conn, first uint64) {
+	c.facts, c.counted = 0, s.factEnd
+	for n := max(first, s.hub.ring.start); n < s.factEnd; n++ {
+		if c.covers(s.hub.ring.at(n).thing, n) {
+			if c.facts == 0 {
+				c.factNext = n
+			}
+			c.facts++
+		}
+	}
 }

@@ -137,18 +137,18 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage) 
 		s.subscribe(c, &rs[i])
 	}
 	reason := s.lapse(at)
-	known := at.epoch == s.hub.epoch
+	known := at.epoch == s.hub.epoch && at.seq <= s.hub.newest()
 	c.facts, c.last, c.resumed = 0, 0, false
-	answer := resumed{Type: "resumed", ID: id, Mode: "delta", Epoch: s.hub.epoch, From: at.seq, Seq: s.seq, Reason: reason, Subs: []string{}}
+	answer := resumed{Type: "resumed", ID: id, Mode: "delta", Epoch: s.hub.epoch, From: at.seq, Seq: max(s.seq, at.seq), Reason: reason, Subs: []string{}}
 	if reason != "" {
-		answer.Mode = "snapshot"
+		answer.Mode, answer.Seq = "snapshot", s.seq
 	}
 	for _, n := range c.subs {
 		answer.Subs = append(answer.Subs, n.id)
 	}
 	s.say(c, "resumed", answer)
 	if known {
-		c.last = min(at.seq, s.seq)
+		c.last = at.seq
 		if r := s.resumeFacts(c, at.seq); r != nil {
 			s.counts.resyncs.Add(1)
 			s.counts.missed.Add(uint64(r.Missed))
@@ -186,12 +186,19 @@ func (s *shard) lapse(at cursor) string {
 		return "the cursor names no epoch; it is epoch.seq"
 	case at.epoch != h.epoch:
 		return fmt.Sprintf("the cursor is of another log (%.40q); this one is %q", at.epoch, h.epoch)
-	case at.seq > s.seq:
-		return fmt.Sprintf("the cursor %d is ahead of this server, which is at %d", at.seq, s.seq)
+	case at.seq > h.seq: // this shard alone may be a round behind
+		return fmt.Sprintf("the cursor %d is ahead of this server, which is at %d", at.seq, h.seq)
 	case at.seq < h.forgot:
 		return fmt.Sprintf("the cursor %d is older than what this server remembers, which begins at %d", at.seq, h.forgot)
 	}
 	return ""
+}
+
+// newest is the newest published seq.
+func (h *Hub) newest() uint64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.seq
 }
 
 // resumeState lists what is newer than the cursor. Every property knows the seq
@@ -218,19 +225,11 @@ func (s *shard) resumeFacts(c *conn, seq uint64) *resync {
 	h := s.hub
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	first := min(h.ring.find(seq), s.factEnd)
+	first := h.ring.find(seq)
 	for _, n := range c.subs {
 		n.facts, n.factFrom = true, first
 	}
-	for n := first; n < s.factEnd; n++ {
-		if c.covers(h.ring.at(n).thing, n) {
-			if c.facts == 0 {
-				c.factNext = n
-			}
-			c.facts++
-		}
-	}
-	c.counted = s.factEnd
+	s.recount(c, first)
 	if seq >= h.ring.forgotten() {
 		return nil
 	}

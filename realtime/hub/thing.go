@@ -33,6 +33,8 @@ type prop struct {
 	name  string
 	key   string // "name":
 	value []byte
+	patch []byte // value as an update has it
+	had   members
 	ver   uint64 // round of the last change
 	seq   uint64 // of the last change
 }
@@ -41,6 +43,7 @@ type marks struct {
 	stale    []string
 	quality  []pair // sorted
 	online   string
+	said     bool   // online was not always empty: then a client must hear that it is
 	ver, seq uint64 // zero when there were never any
 }
 
@@ -67,7 +70,7 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 			p := &t.props[i]
 			p.value, p.ver, p.seq = nil, ver, seq
 		}
-		t.ts, t.marks = nil, marks{ver: ver, seq: seq}
+		t.ts, t.marks = nil, marks{ver: ver, seq: seq, said: t.marks.said}
 		return
 	}
 	if !c.TS.IsZero() {
@@ -77,7 +80,7 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 		t.set(&c.Values[i], ver, seq)
 	}
 	if c.Marks != nil {
-		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq}
+		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq, said: t.marks.said || c.Marks.Online != ""}
 	}
 }
 
@@ -91,7 +94,7 @@ func (t *thing) set(v *realtime.Value, ver, seq uint64) {
 		t.props = append(t.props, prop{name: key[1 : len(key)-2], key: key})
 		p = &t.props[len(t.props)-1]
 	}
-	p.value, p.ver, p.seq = v.JSON, ver, seq
+	p.value, p.patch, p.ver, p.seq = v.JSON, p.had.patch(v.JSON), ver, seq
 	if string(v.JSON) == "null" {
 		p.value = nil // as JSON Merge Patch has it
 	}
@@ -166,7 +169,7 @@ func (t *thing) appendSet(dst []byte, w *want) []byte {
 		if p.value == nil {
 			dst = append(dst, "null"...)
 		} else {
-			dst = append(dst, p.value...)
+			dst = append(dst, p.patch...)
 		}
 	}
 	if set {
@@ -192,9 +195,13 @@ func (t *thing) appendState(dst []byte, w *want) []byte {
 	dst = append(comma(t.appendTS(dst)), `"state":{`...)
 	for i := range t.props {
 		p := &t.props[i]
-		if p.value != nil && w.covers(p.name) {
+		switch {
+		case !w.follows(p.name):
+		case p.value != nil:
 			dst = append(comma(dst), p.key...)
 			dst = append(dst, p.value...)
+		case w.unlearns(p):
+			dst = append(append(comma(dst), p.key...), "null"...)
 		}
 	}
 	dst = append(dst, '}')
@@ -207,7 +214,7 @@ func (t *thing) appendMarks(dst []byte, w *want, empty bool) []byte {
 	dst = append(comma(dst), `"stale":[`...)
 	before := len(dst)
 	for _, name := range t.marks.stale {
-		if w.marks(name) {
+		if w.follows(name) {
 			dst = append(comma(dst), '"')
 			dst = append(dst, name...)
 			dst = append(dst, '"')
@@ -222,7 +229,7 @@ func (t *thing) appendMarks(dst []byte, w *want, empty bool) []byte {
 	dst = append(comma(dst), `"quality":{`...)
 	before = len(dst)
 	for _, q := range t.marks.quality {
-		if w.marks(q.name) {
+		if w.follows(q.name) {
 			dst = appendKey(comma(dst), q.name)
 			dst = append(dst, '"')
 			dst = append(dst, q.word...)
@@ -234,7 +241,7 @@ func (t *thing) appendMarks(dst []byte, w *want, empty bool) []byte {
 	} else {
 		dst = append(dst, '}')
 	}
-	if t.marks.online != "" {
+	if t.marks.said {
 		dst = appendKey(comma(dst), "online")
 		dst = append(dst, '"')
 		dst = append(dst, t.marks.online...)

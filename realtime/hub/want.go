@@ -30,7 +30,7 @@ func (w *want) prop(p *prop) bool {
 		return !w.since.has(p.ver, p.seq) && w.covers(p.name)
 	}
 	for _, s := range w.all {
-		if s.since.has(p.ver, p.seq) && covers(s.fields, p.name) {
+		if !s.paging && s.since.has(p.ver, p.seq) && covers(s.fields, p.name) {
 			return false
 		}
 	}
@@ -47,18 +47,27 @@ func (w *want) change(ver, seq uint64) bool {
 	if w.due == nil {
 		return !w.since.has(ver, seq)
 	}
-	return !slices.ContainsFunc(w.all, func(s *sub) bool { return s.since.has(ver, seq) })
+	return !slices.ContainsFunc(w.all, func(s *sub) bool { return !s.paging && s.since.has(ver, seq) })
 }
 
 func (w *want) covers(name string) bool { return covers(w.fields, name) }
 
-// marks says whether a mark of the property concerns the client: lists of marks
-// are sent whole, so they must say what all its subscriptions need.
-func (w *want) marks(name string) bool {
+// follows says whether any subscription of the client covers the property. The
+// client has one screen for a thing, so what is sent whole, its state and its
+// lists of marks, must be whole for all of them.
+func (w *want) follows(name string) bool {
 	if w.all == nil {
 		return w.covers(name)
 	}
 	return slices.ContainsFunc(w.all, func(s *sub) bool { return covers(s.fields, name) })
+}
+
+// unlearns says whether the client may have a property that was deleted.
+func (w *want) unlearns(p *prop) bool {
+	if w.all == nil {
+		return !w.since.has(p.ver, p.seq)
+	}
+	return slices.ContainsFunc(w.all, func(s *sub) bool { return !s.since.has(p.ver, p.seq) })
 }
 
 func covers(fields []string, name string) bool {
