@@ -25,7 +25,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -204,7 +203,3 @@ func (s *Server) get(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) 
 	s.echo.GET(path, h, m...)
 	s.echo.HEAD(path, h, m...)
 }
-
-// detached is the request's context without its end, for work that has to be
-// finished when the client has left.
-func detached(c echo.Context) context.Context { return context.WithoutCancel(c.Request().Context()) }

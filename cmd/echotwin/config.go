@@ -116,10 +116,10 @@ func readConfig(args []string, getenv func(string) string) (*config, error) {
 		// its own: so the names move from kong's hands to the resolver's.
 		kong.PostBuild(func(k *kong.Kong) error {
 			for _, f := range k.Model.Flags {
-				if len(f.Value.Tag.Envs) > 0 {
-					envs[f] = f.Value.Tag.Envs[0]
+				if len(f.Tag.Envs) > 0 {
+					envs[f] = f.Tag.Envs[0]
 					f.Help += " ($" + envs[f] + ")"
-					f.Value.Tag.Envs, f.Envs = nil, nil
+					f.Tag.Envs, f.Envs = nil, nil
 				}
 			}
 			return nil

@@ -298,7 +298,7 @@ func (s *stages) stop(web *http.Server) {
 	s.server.Close()
 	if err := web.Shutdown(ctx); err != nil {
 		s.log.Warn("requests were cut off", "error", err)
-		web.Close()
+		_ = web.Close() // whatever it says, they are cut off
 	}
 	if s.door != nil {
 		s.door.Close()

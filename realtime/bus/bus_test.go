@@ -117,7 +117,7 @@ func TestTheLogKeepsItsSize(t *testing.T) {
 
 func TestADiskSmallerThanTheLog(t *testing.T) {
 	dir := t.TempDir()
-	var said said
+	var said transcript
 	cfg := Config{Dir: dir, MaxBytes: 1 << 60, Log: slog.New(slog.NewTextHandler(&said, nil))}
 	b := open(t, cfg)
 	mustAppend(t, b, 1, 1)

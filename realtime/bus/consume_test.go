@@ -144,7 +144,7 @@ func TestASlowReaderHoldsNobodyUp(t *testing.T) {
 }
 
 func TestConsumeBeginsWithTheOldestThatIsKept(t *testing.T) {
-	var said said
+	var said transcript
 	b := open(t, Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&said, nil))})
 	mustAppend(t, b, 1, 10)
 	if err := b.stream.Purge(t.Context()); err != nil {
@@ -170,7 +170,7 @@ func TestConsumeRefusesANumberOfAnotherLog(t *testing.T) {
 }
 
 func TestABundleThatCannotBeReadWholeIsReadInPart(t *testing.T) {
-	var said said
+	var said transcript
 	b := open(t, Config{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&said, nil))})
 	lines := append(line(1), "{oops\n\x00\n"...)
 	lines = append(lines, line(2)...)

@@ -72,7 +72,7 @@ func TestAnOutsideServerThatGoesAndComesBack(t *testing.T) {
 	dir := t.TempDir()
 	s := outside(t, server.Options{Port: -1, StoreDir: dir})
 	port := s.Addr().(*net.TCPAddr).Port
-	var said said
+	var said transcript
 	b := open(t, Config{URL: s.ClientURL(), Log: slog.New(slog.NewTextHandler(&said, nil))})
 	epoch := b.Epoch()
 	names, stop := follow(t, b)

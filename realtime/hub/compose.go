@@ -61,7 +61,7 @@ func (s *shard) compose(c *conn) turn {
 	if t.resumed && t.facts == 0 && t.cut == nil && !c.paging() {
 		s.emptyUpdate(c, &t)
 	}
-	if len(t.out) < turnBytes {
+	if len(t.out) < s.hub.sizes.turn {
 		s.pageOf(c, &t)
 	}
 	s.out, s.due = t.out, t.subs
@@ -176,7 +176,7 @@ func (s *shard) updateOf(c *conn, t *turn, sub *sub, dst []byte) []byte {
 		list = s.changed(sub)
 	}
 	for i, th := range list {
-		if len(dst) > updateBytes {
+		if len(dst) > s.hub.sizes.update {
 			t.cut, t.rest = sub, list[i:]
 			return dst
 		}

@@ -101,9 +101,16 @@ const (
 	// lingerTime is how long a closed connection may take to read the goodbye.
 	lingerTime = 2 * time.Second
 
-	pageBytes   = 32 << 10  // of a snapshot
-	updateBytes = 256 << 10 // of an update; the rest follows in the next
-	turnBytes   = 64 << 10  // after which a turn starts no further frame of facts
-	maxAnswers  = 256 << 10 // that wait for a client which asks and does not read
-	maxList     = 512       // changed things a subscription lists before it looks for them instead
+	maxAnswers = 256 << 10 // that wait for a client which asks and does not read
 )
+
+// sizes bound what goes out at once, so that nobody waits long for another and
+// no client costs much.
+type sizes struct {
+	page   int // bytes of a page of a snapshot
+	update int // bytes of an update; the rest follows in the next
+	turn   int // bytes after which a turn starts no further page and no further fact
+	list   int // changed things that a subscription lists before it looks for them instead
+}
+
+var usualSizes = sizes{page: 32 << 10, update: 256 << 10, turn: 64 << 10, list: 512}

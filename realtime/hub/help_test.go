@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -97,36 +96,36 @@ func (g *rig) settle() {
 
 // frame is one frame as a client sees it.
 type frame struct {
-	Type     string                     `json:"type"`
-	ID       json.RawMessage            `json:"id"`
-	Seq      uint64                     `json:"seq"`
-	Prev     uint64                     `json:"prev"`
-	Merged   int                        `json:"merged"`
-	Sub      string                     `json:"sub"`
-	Subs     []string                   `json:"subs"`
-	Epoch    string                     `json:"epoch"`
-	Matched  int                        `json:"matched"`
-	Hidden   int                        `json:"hidden"`
-	More     bool                       `json:"more"`
-	Mode     string                     `json:"mode"`
-	Reason   string                     `json:"reason"`
-	From     uint64                     `json:"from"`
-	Missed   int                        `json:"missed"`
-	AtLeast  bool                       `json:"atLeast"`
-	Name     string                     `json:"name"`
-	Thing    string                     `json:"thing"`
-	Cmd      string                     `json:"cmd"`
-	Status   string                     `json:"status"`
-	Code     string                     `json:"code"`
-	Message  string                     `json:"message"`
-	At       string                     `json:"at"`
-	Minimum  *float64                   `json:"minimum"`
-	Maximum  *float64                   `json:"maximum"`
-	Types    []string                   `json:"types"`
-	User     string                     `json:"user"`
-	Ping     int                        `json:"ping"`
-	Things   map[string]json.RawMessage `json:"things"`
-	Reconnet *int64                     `json:"reconnectIn"`
+	Type      string                     `json:"type"`
+	ID        json.RawMessage            `json:"id"`
+	Seq       uint64                     `json:"seq"`
+	Prev      uint64                     `json:"prev"`
+	Merged    int                        `json:"merged"`
+	Sub       string                     `json:"sub"`
+	Subs      []string                   `json:"subs"`
+	Epoch     string                     `json:"epoch"`
+	Matched   int                        `json:"matched"`
+	Hidden    int                        `json:"hidden"`
+	More      bool                       `json:"more"`
+	Mode      string                     `json:"mode"`
+	Reason    string                     `json:"reason"`
+	From      uint64                     `json:"from"`
+	Missed    int                        `json:"missed"`
+	AtLeast   bool                       `json:"atLeast"`
+	Name      string                     `json:"name"`
+	Thing     string                     `json:"thing"`
+	Cmd       string                     `json:"cmd"`
+	Status    string                     `json:"status"`
+	Code      string                     `json:"code"`
+	Message   string                     `json:"message"`
+	At        string                     `json:"at"`
+	Minimum   *float64                   `json:"minimum"`
+	Maximum   *float64                   `json:"maximum"`
+	Types     []string                   `json:"types"`
+	User      string                     `json:"user"`
+	Ping      int                        `json:"ping"`
+	Things    map[string]json.RawMessage `json:"things"`
+	Reconnect *int64                     `json:"reconnectIn"`
 
 	raw    string
 	cursor string // SSE
@@ -388,8 +387,6 @@ func (s screen) apply(t testing.TB, f frame) {
 		}
 	}
 }
-
-func (s screen) equal(o screen) bool { return maps.EqualFunc(s, o, maps.Equal) }
 
 // rawSocket opens a WebSocket by hand, for what no library would send and for
 // readers that stop.

@@ -20,6 +20,7 @@ type Hub struct {
 	authenticate func(ctx context.Context, token string) (Viewer, error)
 	log          *slog.Logger
 	begin        time.Time
+	sizes        sizes
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -59,7 +60,7 @@ func New(cfg Config) *Hub {
 	l := cfg.Limits.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, authenticate: cfg.Authenticate, log: log, begin: time.Now(),
+		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, authenticate: cfg.Authenticate, log: log, begin: time.Now(), sizes: usualSizes,
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
 		door: newDoor(l),
 		open: &round{n: 1}, spare: &round{},

@@ -11,7 +11,7 @@ func (s *shard) sendFacts(c *conn, t *turn) {
 	}
 	n, ok := s.nextFact(c, t.factNext)
 	for ok {
-		if len(t.out) > turnBytes {
+		if len(t.out) > s.hub.sizes.turn {
 			t.factNext, t.more = n, true
 			return
 		}

@@ -41,7 +41,7 @@ func (s *shard) markState(sub *sub, e *entry, r *round) {
 	}
 	// A thing that had changed since the last update is in the list already.
 	if !sub.scan && (sub.fields != nil || e.prev <= sub.base) {
-		if len(sub.list) >= maxList {
+		if len(sub.list) >= s.hub.sizes.list {
 			sub.scan, sub.list = true, nil
 		} else {
 			sub.list = append(sub.list, e.thing)

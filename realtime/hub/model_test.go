@@ -72,6 +72,9 @@ type factRecord struct {
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), things: map[string]map[string]string{}}
 	m.rig = newRig(t, Config{})
+	if seed%2 == 0 { // everything in many small parts
+		m.rig.hub.sizes = sizes{page: 2 << 10, update: 1 << 10, turn: 1 << 10, list: 3}
+	}
 	m.rig.view = func(r *http.Request) Viewer {
 		v := Viewer{User: r.Header.Get("User")}
 		if v.User == "guest" {
@@ -278,7 +281,7 @@ func (v *modelViewer) connect() {
 	resume := v.cursor > 0 && !v.anew && !slices.ContainsFunc(v.subs, func(s modelSub) bool { return !s.whole })
 	v.anew = false
 	if !resume {
-		v.screen, v.facts, v.cursor = screen{}, nil, 0
+		v.screen, v.facts, v.loose, v.cursor = screen{}, nil, 0, 0
 		for i := range v.subs {
 			v.subs[i].whole, v.subs[i].id, v.subs[i].from = false, "", 0
 		}

@@ -24,7 +24,7 @@ type entry struct {
 func (h *Hub) conduct() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	last := time.Duration(-gather)
+	last := -gather
 	for {
 		select {
 		case <-h.wake:

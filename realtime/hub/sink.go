@@ -87,7 +87,7 @@ func (r *relay) run(ctx context.Context, write func([]byte) error) {
 			err := write(b)
 			r.mu.Lock()
 			r.busy, r.err = false, err
-			if cap(r.buf) > turnBytes {
+			if cap(r.buf) > usualSizes.turn {
 				r.buf = nil
 			}
 			r.mu.Unlock()

@@ -54,7 +54,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 		w.all = s.all[:0]
 	}
 	things := append(s.things[:0], '{')
-	for t.pageEnd = sub.page; t.pageEnd < len(sub.snap) && len(things) < pageBytes; t.pageEnd++ {
+	for t.pageEnd = sub.page; t.pageEnd < len(sub.snap) && len(things) < s.hub.sizes.page; t.pageEnd++ {
 		things = s.stateOf(sub, sub.snap[t.pageEnd], &w, things)
 	}
 	more := t.pageEnd < len(sub.snap)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -283,7 +284,8 @@ func (r *request) property(thing, name string) {
 }
 
 func asProblem(err error) *realtime.Problem {
-	if p, ok := err.(*realtime.Problem); ok {
+	var p *realtime.Problem
+	if errors.As(err, &p) {
 		return p
 	}
 	return &realtime.Problem{Code: realtime.CodeMalformed, Message: err.Error()}
