@@ -153,7 +153,7 @@ func contextWord(err error) string {
 	return "see /api/commands"
 }
 
-const maxTimeout = 5 * time.Minute
+const maxTimeout = time.Minute
 
 // timeout is how long the device may take; zero leaves it to the twin.
 func (m *message) timeout() (time.Duration, *realtime.Problem) {
