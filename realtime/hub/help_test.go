@@ -80,13 +80,19 @@ func event(thing, name string) realtime.Fact {
 // settle returns when every shard has dealt with all that was published.
 func (g *rig) settle() {
 	g.t.Helper()
+	g.hub.mu.RLock()
+	n := g.hub.open.n
+	if len(g.hub.open.entries) == 0 && g.hub.open.factStart == g.hub.ring.end {
+		n--
+	}
+	g.hub.mu.RUnlock()
 	for _, s := range g.hub.shards {
 		at := make(chan uint64)
 		for {
-			if !s.post(func(s *shard) { at <- s.seq }) {
+			if !s.post(func(s *shard) { at <- s.n }) {
 				g.t.Fatal("the hub has ended")
 			}
-			if <-at >= g.seq {
+			if <-at >= n {
 				break
 			}
 			time.Sleep(time.Millisecond)
