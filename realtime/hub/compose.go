@@ -63,6 +63,8 @@ func (s *shard) compose(c *conn) turn {
 	}
 	if len(t.out) < s.hub.sizes.turn {
 		s.pageOf(c, &t)
+	} else if c.paging() {
+		t.more = true // or a page that found no room would wait for ever
 	}
 	s.out, s.due = t.out, t.subs
 	return t
