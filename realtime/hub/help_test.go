@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -419,6 +420,8 @@ func (g *rig) rawSocket(query string, receive int) (net.Conn, *bufio.Reader) {
 	}
 }
 
+func (s screen) equal(o screen) bool { return maps.EqualFunc(s, o, maps.Equal) }
+
 // mergePatch is RFC 7396 on the text of values.
 func mergePatch(t testing.TB, target, patch string) string {
 	t.Helper()
@@ -447,4 +450,59 @@ func mergePatch(t testing.TB, target, patch string) string {
 		t.Error(err)
 	}
 	return string(b)
+}
+
+// empty waits until no connection is left.
+func (g *rig) empty() {
+	g.t.Helper()
+	for end := time.Now().Add(20 * time.Second); g.hub.door.inside() > 0; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			g.t.Fatalf("%d connections are left", g.hub.door.inside())
+		}
+	}
+}
+
+// conns is all connections, each looked at in its shard.
+func (g *rig) conns() func(yield func(*conn) bool) {
+	return func(yield func(*conn) bool) {
+		for _, s := range g.hub.shards {
+			done := make(chan struct{})
+			if s.post(func(s *shard) {
+				defer close(done)
+				for c := range s.conns {
+					yield(c)
+				}
+			}) {
+				<-done
+			}
+		}
+	}
+}
+
+// rawLines opens a stream of lines whose reader can stop.
+func (g *rig) rawLines(query string) (net.Conn, *bufio.Reader) {
+	g.t.Helper()
+	nc, err := net.Dial("tcp", g.srv.Listener.Addr().String())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { nc.Close() })
+	fmt.Fprintf(nc, "GET /events?format=ndjson&%s HTTP/1.1\r\nHost: x\r\n\r\n", query)
+	br := bufio.NewReader(nc)
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if line == "\r\n" {
+			return nc, br
+		}
+	}
+}
+
+// ended is how many connections have ended with that code.
+func (g *rig) ended(label string) uint64 {
+	g.hub.stats.mu.Lock()
+	defer g.hub.stats.mu.Unlock()
+	return g.hub.stats.ends[label]
 }

@@ -27,7 +27,7 @@ func TestPatchBringsAnyClientToTheValue(t *testing.T) {
 
 func TestPatchIsBounded(t *testing.T) {
 	var m members
-	for i := range 10_000 {
+	for i := range 1000 {
 		if n := len(m.patch(fmt.Appendf(nil, `{"k%d":{"k":1}}`, i))); n > 8<<10 {
 			t.Fatalf("a patch of %d bytes", n)
 		}
