@@ -21,12 +21,15 @@ type ask struct {
 	cmd      string // empty until Invoke has told it
 	accepted bool   // that step was published
 	told     bool   // the last step was published, so the lane answers
+	end      []byte // that step
 }
 
 // hear notes a published step. The caller holds Hub.mu.
 func (a *ask) hear(f *fact) {
 	a.accepted = a.accepted || f.status == realtime.Accepted
-	a.told = a.told || f.ended() && a.follows(f)
+	if f.ended() && a.follows(f) {
+		a.told, a.end = true, f.body
+	}
 }
 
 // follows says whether a step answers the asker. A command that was refused

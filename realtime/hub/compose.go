@@ -73,7 +73,7 @@ func (s *shard) compose(c *conn) turn {
 // hurry says whether facts are to go out now. All changed state goes before
 // them, though not more often than the server's own rate.
 func (s *shard) hurry(c *conn, t *turn) bool {
-	if t.facts == 0 {
+	if t.facts == 0 && !c.vague {
 		return false
 	}
 	held := false
@@ -125,8 +125,11 @@ func (s *shard) claim(c *conn, t *turn) uint64 {
 			seq = min(seq, sub.restHold)
 		}
 	}
-	if t.facts > 0 {
-		seq = min(seq, s.hub.ring.at(max(t.factNext, s.hub.ring.start)).seq-1)
+	switch ring := &s.hub.ring; {
+	case t.facts > 0 && t.factNext < ring.start || c.vague && !t.resync:
+		return t.last // until it is told what it missed
+	case t.facts > 0:
+		seq = min(seq, ring.at(t.factNext).seq-1)
 	}
 	return max(seq, t.last)
 }
@@ -256,6 +259,7 @@ func (s *shard) commit(c *conn, t *turn) {
 	}
 	c.last, c.resumed = t.last, t.resumed
 	c.facts, c.factNext = t.facts, t.factNext
+	c.vague = c.vague && !t.resync
 	if t.updated {
 		c.lastUpdate = s.now
 		s.counts.updates.Add(uint64(t.updates))

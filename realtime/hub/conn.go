@@ -23,6 +23,7 @@ type conn struct {
 	facts    int
 	factNext uint64
 	counted  uint64 // number after the newest fact that was counted in facts
+	vague    bool   // facts were forgotten before anybody could see whose they were
 	running  int    // commands under way
 
 	answers []byte // framed, in front of everything else

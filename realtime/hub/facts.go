@@ -69,8 +69,8 @@ type ring struct {
 }
 
 type ghost struct {
-	seq   uint64
-	thing string
+	seq        uint64
+	thing, cmd string
 }
 
 func newRing(facts, bytes int) ring {
@@ -99,7 +99,7 @@ func (r *ring) forget() {
 		r.known = max(r.known, r.ghost(r.ghostStart).seq)
 		r.ghostStart++
 	}
-	*r.ghost(r.start) = ghost{f.seq, f.thing}
+	*r.ghost(r.start) = ghost{f.seq, f.thing, f.cmd}
 	r.bytes -= len(f.body)
 	*f = fact{}
 	r.start++

@@ -41,7 +41,7 @@ func (s *shard) appendFrame(dst []byte, c *conn, kind string, cursor uint64, fra
 	if cursor > 0 {
 		id = s.hub.epoch + "." + strconv.FormatUint(cursor, 10)
 	}
-	return sse.AppendEvent(dst, id, kind, frame)
+	return sse.AppendEvent(dst, id, kind, oneLine(frame))
 }
 
 // appendHeader appends the header of an unmasked, unfragmented WebSocket frame.

@@ -6,7 +6,7 @@ import "encoding/json"
 // them is out, so each of them may move the cursor.
 func (s *shard) sendFacts(c *conn, t *turn) {
 	ring := &s.hub.ring
-	if t.factNext < ring.start {
+	if t.facts > 0 && t.factNext < ring.start || c.vague {
 		s.overflowed(c, t)
 	}
 	n, ok := s.nextFact(c, t.factNext)
@@ -66,19 +66,24 @@ func (s *shard) appendFact(c *conn, t *turn, f *fact, more bool) {
 // overflowed tells how many facts the connection was too slow for.
 func (s *shard) overflowed(c *conn, t *turn) {
 	ring := &s.hub.ring
-	left := 0
-	for n := ring.start; n < s.factEnd; n++ {
-		if c.covers(ring.at(n).thing, n) {
-			left++
+	missed := 0
+	if t.facts > 0 {
+		left := 0
+		t.factNext = max(t.factNext, ring.start)
+		for n := t.factNext; n < s.factEnd; n++ {
+			if c.covers(ring.at(n).thing, n) {
+				left++
+			}
 		}
+		missed, t.facts = max(0, t.facts-left), max(left, 1)
+	} else {
+		t.factNext = s.factEnd
 	}
-	missed := max(0, t.facts-left)
-	t.factNext, t.facts = ring.start, max(left, 1)
-	if missed == 0 {
+	if missed == 0 && !c.vague {
 		return
 	}
 	// A struct of numbers and a fixed text cannot fail to be encoded.
-	b, _ := json.Marshal(resync{Type: "resync", Missed: missed, From: t.last, To: ring.forgotten(), Reason: "this connection was too slow for its facts; the history has them"})
+	b, _ := json.Marshal(resync{Type: "resync", Missed: missed, AtLeast: c.vague, From: t.last, To: ring.forgotten(), Reason: "this connection was too slow for its facts; the history has them"})
 	t.out = s.appendFrame(t.out, c, "resync", 0, b)
 	t.resync, t.missed = true, missed
 }

@@ -22,9 +22,7 @@ func (s *shard) mark(r *round) {
 	}
 	if r.factStart < r.factEnd {
 		h.mu.RLock()
-		for n := max(r.factStart, h.ring.start); n < r.factEnd; n++ {
-			s.markFact(n)
-		}
+		s.markFacts(r)
 		h.mu.RUnlock()
 		s.answerSteps()
 	}
@@ -85,31 +83,58 @@ func (s *sub) touched(t *thing, n uint64) bool {
 	return false
 }
 
-// markFact notes a fact for each connection that it concerns.
-func (s *shard) markFact(n uint64) {
-	h := s.hub
-	f := h.ring.at(n)
-	covering(&h.index.patterns, f.thing, func(g *group) {
-		for _, sub := range g.subs[s.i] {
-			s.countFact(sub, f, n)
+// markFacts notes the facts of a round for each connection that they concern.
+// Those that were forgotten before the round began count as well, so that they
+// are told to be missing.
+func (s *shard) markFacts(r *round) {
+	ring := &s.hub.ring
+	if r.factStart < ring.ghostStart { // not even their things are known
+		for c := range s.conns {
+			c.vague = len(c.subs) > 0
+			s.touch(c)
 		}
-	})
-	if a := h.asks[f.cmd]; a != nil && a.conn.shard == s && a.conn.counted <= n && a.follows(f) {
-		s.steps = append(s.steps, step{a, f.body, f.ended()})
+	}
+	n := max(r.factStart, ring.ghostStart)
+	for ; n < min(ring.start, r.factEnd); n++ {
+		g := ring.ghost(n)
+		s.countFact(g.thing, n)
+		if a := s.askOf(g.cmd, n); a != nil && a.told {
+			s.steps = append(s.steps, step{a, a.end, true})
+		}
+	}
+	for ; n < r.factEnd; n++ {
+		f := ring.at(n)
+		s.countFact(f.thing, n)
+		if a := s.askOf(f.cmd, n); a != nil && a.follows(f) {
+			s.steps = append(s.steps, step{a, f.body, f.ended()})
+		}
 	}
 }
 
-func (s *shard) countFact(sub *sub, f *fact, n uint64) {
-	c := sub.conn
-	if !sub.facts || c.counted > n || !c.sees(f.thing) {
-		return
+func (s *shard) countFact(thing string, n uint64) {
+	covering(&s.hub.index.patterns, thing, func(g *group) {
+		for _, sub := range g.subs[s.i] {
+			c := sub.conn
+			if !sub.facts || c.counted > n || !c.sees(thing) {
+				continue
+			}
+			if c.facts == 0 {
+				c.factNext = n
+			}
+			c.facts++
+			c.counted = n + 1
+			s.touch(c)
+		}
+	})
+}
+
+// askOf is who asked for the command and gets its steps from here, because no
+// subscription of the connection brings fact number n.
+func (s *shard) askOf(cmd string, n uint64) *ask {
+	if a := s.hub.asks[cmd]; a != nil && a.conn.shard == s && a.conn.counted <= n {
+		return a
 	}
-	if c.facts == 0 {
-		c.factNext = n
-	}
-	c.facts++
-	c.counted = n + 1
-	s.touch(c)
+	return nil
 }
 
 // covers says whether fact number n, of that thing, is for the connection.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -31,6 +32,7 @@ type relay struct {
 	mu    sync.Mutex
 	busy  bool
 	ended bool
+	done  bool // run has returned: what it wrote to may not be touched any more
 	err   error
 	buf   []byte
 	hard  func() // unblocks a write at once
@@ -44,7 +46,7 @@ func (r *relay) offer(_ *shard, b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil || r.ended {
-		return 0, cmpErr(r.err, net.ErrClosed)
+		return 0, cmp.Or(r.err, net.ErrClosed)
 	}
 	if r.busy {
 		return 0, nil
@@ -62,7 +64,7 @@ func (r *relay) close(orderly bool) {
 		r.ended = true
 		close(r.next)
 	}
-	if !orderly {
+	if !orderly && !r.done {
 		r.hard()
 	}
 }
@@ -78,6 +80,11 @@ func (r *relay) left() bool {
 // run writes what is offered until the sink is closed, a write fails or ctx
 // ends.
 func (r *relay) run(ctx context.Context, write func([]byte) error) {
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.done = true
+	}()
 	for {
 		select {
 		case b, ok := <-r.next:
@@ -115,11 +122,4 @@ func (r *relay) toConn(nc net.Conn, stall time.Duration) {
 		_, err := nc.Write(b)
 		return err
 	})
-}
-
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
