@@ -210,7 +210,17 @@ func (g *rig) dial(query string) *client {
 
 func (g *rig) dialRaw(query string) *client {
 	g.t.Helper()
-	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(g.srv.URL, "http")+"/ws"+query, nil)
+	nc, err := net.Dial("tcp", g.srv.Listener.Addr().String())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return g.dialOver(nc, query)
+}
+
+func (g *rig) dialOver(nc net.Conn, query string) *client {
+	g.t.Helper()
+	d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
+	ws, _, err := d.Dial("ws://x/ws"+query, nil)
 	if err != nil {
 		g.t.Fatal(err)
 	}
