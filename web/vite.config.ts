@@ -37,5 +37,6 @@ export default defineConfig({
       "/ws": { target: backend, ws: true },
     },
   },
-  test: { environment: "node", include: ["src/**/*.test.ts"] },
+  // No test is about time, and the machine may be busy.
+  test: { environment: "node", include: ["src/**/*.test.ts"], testTimeout: 60_000 },
 });

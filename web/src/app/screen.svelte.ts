@@ -1,4 +1,4 @@
-import { Connection, Store, type Changed, type Link } from "../live";
+import { Connection, socketURL, Store, type Changed, type Link } from "../live";
 import { Catalog } from "../model/catalog";
 import { readingOf, type Reading } from "../model/reading";
 import { keyOf, Series } from "../model/series";
@@ -16,7 +16,7 @@ const paintEvery = 250;
 class Screen {
   readonly store = new Store();
   readonly catalog = new Catalog(get);
-  readonly connection = new Connection({ url: liveUrl, store: this.store, sub: { path: "**", rate: 10 } });
+  readonly connection = new Connection({ url: () => socketURL(location.origin), store: this.store });
   readonly series = new Series([...kpis, ...trends].map((s) => keyOf(s.thing, s.property)));
 
   link = $state.raw<Link>(this.connection.link);
@@ -36,10 +36,9 @@ class Screen {
     this.catalog.watch(() => this.#descriptions++);
     this.connection.onLink((link) => this.#linked(link));
     this.connection.onRefused(() => void this.#checkSession());
-    addEventListener("online", () => this.connection.wake());
-    addEventListener("visibilitychange", () => document.hidden || this.connection.wake());
     setInterval(() => this.#second(), 1000);
     this.catalog.load().catch(() => undefined); // without descriptions values are shown bare
+    this.connection.watch({ path: "**", rate: 10 });
     this.connection.start();
   }
 
@@ -91,7 +90,7 @@ class Screen {
     if (link.phase !== "live" && this.link.phase === "live") this.series.gap(link.heardAt / 1000);
     if (link.phase === "live" && link.currentAt !== this.link.currentAt) void this.#dateStale();
     this.link = link;
-    if (link.phase === "ended" && (link.code === 4001 || link.code === 4500)) toLogin();
+    if (link.phase === "ended" && link.code === 4500) toLogin();
   }
 
   /** A snapshot dates things, not properties: ask when the stale ones were really measured. */
@@ -118,10 +117,6 @@ class Screen {
     this.#frames = this.#frames.filter((at) => at > this.now - 5000);
     this.rate = this.#frames.length / 5;
   }
-}
-
-function liveUrl(): string {
-  return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
 }
 
 export const screen = new Screen();

@@ -1,19 +1,21 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Connection, type Link } from "./connection";
+import { Connection } from "./connection";
 import type { Fact } from "./frames";
+import type { Link } from "./link";
 import { Store } from "./store";
-import { FakeServer, hello, snapshot, update } from "./testing/fakeserver";
+import { FakeServer, hello, resumed, snapshot, update } from "./testing/fakeserver";
 
 const pump = "plant/line1/pump";
 
 function start() {
   const server = new FakeServer();
   const store = new Store();
-  const connection = new Connection({ url: () => "ws://host/ws", store, sub: { path: "plant/**", rate: 10 }, open: server.open, random: () => 0 });
+  const connection = new Connection({ url: () => "ws://host/ws", store, open: server.open, random: () => 0 });
   const links: Link[] = [];
   const facts: Fact[] = [];
   connection.onLink((link) => links.push(link));
   connection.onFact((fact) => facts.push(fact));
+  connection.watch({ path: "plant/**", rate: 10 });
   connection.start();
   return { server, store, connection, links, facts };
 }
@@ -38,7 +40,7 @@ describe("a connection", () => {
     const { server, connection, store } = start();
     expect(connection.link.phase).toBe("connecting");
     server.last.say(hello());
-    expect(server.last.of("sub")).toEqual([{ type: "sub", path: "plant/**", rate: 10 }]);
+    expect(server.last.of("sub")).toEqual([{ type: "sub", id: "sub-1", path: "plant/**", rate: 10 }]);
     server.last.say(snapshot(100, { "plant/a": { state: { x: 1 } } }, true));
     expect(connection.link.phase).toBe("connecting");
     server.last.say(snapshot(101, { "plant/b": { state: { x: 2 } } }));
@@ -57,9 +59,9 @@ describe("a connection", () => {
   it("asks for what is missing when prev is not what it has, and does not show what comes after the gap first", () => {
     const { server, connection, store } = live();
     server.last.say(update(103, 105, { [pump]: { set: { speed: 99 } } }));
-    expect(server.last.of("resume")).toEqual([{ type: "resume", epoch: "k3f9", seq: 100, subs: [{ path: "plant/**", rate: 10 }] }]);
+    expect(server.last.of("resume")).toMatchObject([{ type: "resume", epoch: "k3f9", seq: 100, subs: [{ path: "plant/**", rate: 10 }] }]);
     expect(store.value(pump, "speed")?.value).toBe(60);
-    server.last.say({ type: "resumed", mode: "delta", from: 100, seq: 105 });
+    server.last.say(resumed(105));
     server.last.say(update(100, 105, { [pump]: { set: { speed: 99 } } }));
     expect(store.value(pump, "speed")?.value).toBe(99);
     expect(connection.seq).toBe(105);
@@ -74,7 +76,7 @@ describe("a connection", () => {
     server.last.say(hello("k3f9", 130));
     expect(server.last.of("sub")).toEqual([]);
     expect(server.last.of("resume")).toMatchObject([{ epoch: "k3f9", seq: 100 }]);
-    server.last.say({ type: "resumed", mode: "delta", from: 100, seq: 130 });
+    server.last.say(resumed(130));
     server.last.say({ type: "event", seq: 120, thing: pump, name: "trip", ts: "2026-11-23T08:00:00Z" });
     expect(connection.link.phase).toBe("connecting");
     server.last.say(update(120, 131, { [pump]: { set: { speed: 62 } } }));
@@ -89,7 +91,7 @@ describe("a connection", () => {
     server.last.say(hello("another", 3));
     expect(server.last.of("resume")).toEqual([]);
     expect(server.last.of("sub")).toHaveLength(1);
-    server.last.say({ ...snapshot(3, {}), epoch: "another" });
+    server.last.say({ ...snapshot(3, {}, false, 2), epoch: "another" });
     expect([connection.epoch, connection.seq]).toEqual(["another", 3]);
   });
 
@@ -129,7 +131,7 @@ describe("a connection", () => {
     server.last.end(1012);
     vi.advanceTimersByTime(300);
     server.last.say(hello());
-    server.last.say({ type: "resumed", mode: "delta", from: 100, seq: 100 });
+    server.last.say(resumed(100));
     server.last.say(update(100, 100, {}));
     vi.advanceTimersByTime(5000);
     expect(connection.link).toMatchObject({ phase: "live", stale: false });
@@ -147,7 +149,7 @@ describe("a connection", () => {
     fail();
     fail();
     server.last.say(hello());
-    server.last.say({ type: "resumed", mode: "delta", from: 100, seq: 100 });
+    server.last.say(resumed(100));
     server.last.say(update(100, 100, {}));
     vi.advanceTimersByTime(1000); // greeted, but not for long
     fail();
@@ -155,7 +157,7 @@ describe("a connection", () => {
     expect(waits.slice(0, 4)).toEqual([250, 500, 1000, 2000]);
     expect(waits.at(-1)).toBe(7500);
     server.last.say(hello());
-    server.last.say({ type: "resumed", mode: "delta", from: 100, seq: 100 });
+    server.last.say(resumed(100));
     server.last.say(update(100, 100, {}));
     vi.advanceTimersByTime(11_000);
     fail();
@@ -175,10 +177,13 @@ describe("a connection", () => {
     [1009, "waiting"],
     [4008, "waiting"],
     [4029, "waiting"],
-    [4001, "ended"],
+    [4001, "waiting"],
+    [4499, "waiting"],
+    [5000, "waiting"],
     [4500, "ended"],
     [4503, "ended"],
     [4510, "ended"],
+    [4999, "ended"],
   ])("after close code %d is %s", (code, phase) => {
     const { server, connection } = live();
     server.last.end(code);
@@ -204,8 +209,8 @@ describe("a connection", () => {
 
   it("survives what is no frame, and frames of types it does not know", () => {
     const { server, connection } = live();
-    server.last.onmessage?.({ data: "{oops" } as MessageEvent);
-    server.last.onmessage?.({ data: "17" } as MessageEvent);
+    server.last.onmessage?.({ data: "{oops" });
+    server.last.onmessage?.({ data: "17" });
     server.last.say({ type: "tomorrow" });
     expect(connection.link.phase).toBe("live");
   });

@@ -1,92 +1,99 @@
 import { Backoff } from "./backoff";
-import type { CommandStep, ErrorFrame, Fact, Frame, Hello, Request, Resync, Update } from "./frames";
+import { Calls, CommandError, type CommandOptions } from "./command";
+import type { Wish } from "./feeds";
+import type { CommandStep, ErrorFrame, Fact, Frame, Hello, Json, ClientFrame, Resync } from "./frames";
 import { Lag } from "./lag";
-import { Socket, type OpenSocket } from "./socket";
-import type { Store } from "./store";
+import { nothing, type Link, type Reason } from "./link";
+import { Socket, type End, type OpenSocket, type SocketLike } from "./socket";
+import { Store } from "./store";
+import { Sync } from "./sync";
 import { Listeners, type Unsubscribe } from "./unsubscribe";
+import type { View, Watcher } from "./view";
+import { onWake } from "./wake";
 
-/**
- * connecting: a socket is opening, or open and not yet current.
- * live: the store is what the server knows.
- * waiting: lost; the next attempt is at retryAt.
- * ended: the server said not to come back, by code.
- */
-export type Phase = "connecting" | "live" | "waiting" | "ended";
+/** The subprotocol of this client. A server that speaks another says so and is not asked again. */
+export const protocol = "echotwin.v1";
 
-/** What a viewer must know about the connection. A new object at every change. */
-export interface Link {
-  readonly phase: Phase;
-  /** Every value is a last known one: nothing was heard for nearly 3 s. */
-  readonly stale: boolean;
-  /** When the last frame came, ms. */
-  readonly heardAt: number;
-  readonly retryAt: number;
-  /** The close code, when ended. */
-  readonly code: number;
-  readonly user: string;
-  /** When the newest whole state was taken over (snapshot or resume), ms. */
-  readonly currentAt: number;
-}
-
-/** After so much silence values are last known ones; a little less than the 3 s in which the screen must show it. */
-const staleAfter = 2700;
 /** A connection that lived so long was a success, and the backoff starts over. */
 const healthyAfter = 10_000;
+/** Values are called last known ones a little before their time is over, so that the screen shows it in time. */
+const early = 0.9;
 
 export interface Options {
+  /** Of /ws, asked anew for each attempt. */
   url: () => string;
-  store: Store;
-  /** What it follows. */
-  sub: { path: string; rate?: number };
+  /** Signs in by an auth frame where no cookie did: a token or a ticket. A function is asked for each attempt, so it may fetch a fresh one. */
+  token?: string | (() => string | Promise<string>);
+  store?: Store;
+  /** So many ms after the last sign of life, values are called last known ones; 3000. It is asked for signs of life three times as often. */
+  staleAfter?: number;
   open?: OpenSocket;
   random?: () => number;
 }
 
 /**
- * Keeps one subscription alive over as many sockets as it takes: hello,
- * snapshot, updates checked by prev, resume after a loss, attempts with backoff.
- * Data goes one way: frames into the store, facts and the link to listeners.
+ * Keeps what is watched alive over as many sockets as it takes: hello, sign-in,
+ * state and facts, attempts with backoff after a loss. Data goes one way: frames
+ * into the store, facts and the link to listeners.
  */
 export class Connection {
+  readonly store: Store;
+  readonly lag = new Lag();
   #options: Options;
+  #staleAfter: number;
   #socket: Socket | null = null;
+  #signed = false; // this socket's server knows who we are
+  #sync: Sync;
+  #calls = new Calls();
   #backoff: Backoff;
-  #epoch = "";
-  #cursor = 0; // a resume from here loses nothing
-  #last = 0; // of the last frame, for prev; ahead of the cursor inside pages and groups of facts
-  #resuming = false;
-  #resumedAt = Infinity; // the update that reaches it ends the resume
-  #bye = 0; // the server's wish for the next delay
+  #bye: { word: string; reconnectIn: number } | null = null;
+  #mustWait = false; // the server asked to wait until retryAt
+  #n = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #grow: ReturnType<typeof setTimeout> | undefined; // until stale
   #well: ReturnType<typeof setTimeout> | undefined; // until healthy
-  #link: Link = { phase: "waiting", stale: false, heardAt: 0, retryAt: 0, code: 0, user: "", currentAt: 0 };
+  #awake: Unsubscribe | null = null; // null: not started, or ended
+  #link: Link = nothing;
   #links = new Listeners<Link>();
   #facts = new Listeners<Fact>();
   #answers = new Listeners<CommandStep | ErrorFrame>();
   #gaps = new Listeners<Resync>();
   #refused = new Listeners<void>();
-  readonly lag = new Lag();
 
   constructor(options: Options) {
     this.#options = options;
+    this.store = options.store ?? new Store();
+    this.#staleAfter = options.staleAfter ?? 3000;
     this.#backoff = new Backoff(500, 15_000, options.random);
+    this.#sync = new Sync(this.store, {
+      send: (request) => this.#socket?.send(request),
+      fact: (fact) => this.#facts.tell(fact),
+      broken: () => {
+        this.#set(this.#losing("gap"));
+        this.#growStale();
+      },
+      settled: () => this.#settled(),
+    });
   }
 
   get link(): Link {
     return this.#link;
   }
   get seq(): number {
-    return this.#cursor;
+    return this.#sync.cursor.seq;
   }
   get epoch(): string {
-    return this.#epoch;
+    return this.#sync.cursor.epoch;
+  }
+  /** How many subscriptions the server has, or is to get. */
+  get subscriptions(): number {
+    return this.#sync.size;
   }
 
   onLink(listener: (link: Link) => void): Unsubscribe {
     return this.#links.add(listener);
   }
-  /** Events, alarms and steps of anybody's commands, once each per cursor. */
+  /** Events, alarms and steps of anybody's commands, of what is watched; each once. */
   onFact(listener: (fact: Fact) => void): Unsubscribe {
     return this.#facts.add(listener);
   }
@@ -98,47 +105,71 @@ export class Connection {
   onGap(listener: (gap: Resync) => void): Unsubscribe {
     return this.#gaps.add(listener);
   }
-  /** A socket closed before the server said hello, or the hello named nobody: perhaps the session is over. */
+  /** The server does not know who we are, or closed before it said hello: perhaps the session is over. */
   onRefused(listener: () => void): Unsubscribe {
     return this.#refused.add(listener);
   }
 
-  start(): void {
-    this.#connect();
+  /**
+   * Follows things until the view is closed. The watcher is called when the
+   * first state is in, and then after each frame that changes one of them.
+   */
+  watch(wish: string | Wish, watcher?: Watcher): View {
+    return this.#sync.watch(typeof wish === "string" ? { path: wish } : wish, watcher);
   }
 
-  /** Ends for good. */
-  stop(): void {
+  start(): void {
+    this.#awake ??= onWake(() => this.wake());
+    if (!this.#socket) this.#connect();
+  }
+
+  /** Ends for good, until start is called again. */
+  close(): void {
     this.#drop();
-    this.#set({ phase: "ended", code: 1000 });
+    this.#end({ ...this.#losing("closed"), code: 1000, word: "" });
   }
 
   /** Tries now instead of at retryAt. Does nothing while there is a socket. */
   retryNow(): void {
-    if (this.#link.phase === "waiting") this.#connect();
+    if (this.#link.phase === "waiting" && this.#awake) this.#connect();
   }
 
-  /** Timers may have slept or the network may have come back: look at once. */
+  /** Timers may have slept or the network may have come back: look at once, unless the server asked to wait. */
   wake(): void {
     this.#socket?.check();
-    this.retryNow();
+    if (!this.#mustWait) this.retryNow();
   }
 
   /** Sends when live and says whether it did; nothing is ever queued. */
-  send(request: Request): boolean {
+  send(request: ClientFrame): boolean {
     return this.#link.phase === "live" && this.#socket !== null && this.#socket.send(request);
+  }
+
+  /** Runs an action of a thing and resolves with its last step, done; every other end is a CommandError. */
+  command(thing: string, action: string, input: Json = null, options: CommandOptions = {}): Promise<CommandStep> {
+    const id = `cmd-${++this.#n}`;
+    const { timeout, key = `${id}-${Math.random().toString(36).slice(2)}${Date.now().toString(36)}` } = options;
+    if (!this.send({ type: "cmd", id, thing, action, input, timeout, key })) {
+      return Promise.reject(new CommandError({ code: "not_live", message: "not connected; commands are never queued" }));
+    }
+    return this.#calls.start(id, options.onStep);
   }
 
   #connect(): void {
     this.#drop();
-    this.#bye = 0;
+    this.#bye = null;
+    this.#mustWait = false;
     this.#set({ phase: "connecting" });
-    const socket = new Socket(this.#options.url(), this.#options.open, this.lag, {
-      frame: (frame) => this.#frame(frame),
-      heard: () => this.#heard(),
-      closed: (code, greeted) => this.#closed(code, greeted),
-    });
-    this.#socket = socket;
+    try {
+      const ws = (this.#options.open ?? openGlobal)(this.#options.url());
+      this.#socket = new Socket(ws, this.lag, this.#staleAfter, {
+        frame: (frame) => this.#frame(frame),
+        heard: () => this.#heard(),
+        closed: (how, code, word, greeted) => this.#closed(how, code, word, greeted),
+      });
+    } catch (err) {
+      this.#closed("lost", 1006, String(err), false); // a policy or an address that the browser does not allow
+    }
   }
 
   #drop(): void {
@@ -146,9 +177,9 @@ export class Connection {
     clearTimeout(this.#well);
     this.#socket?.drop();
     this.#socket = null;
-    this.#resuming = false;
-    this.#resumedAt = Infinity;
-    this.#options.store.interrupted();
+    this.#signed = false;
+    this.#sync.lost();
+    this.#calls.lost();
   }
 
   #heard(): void {
@@ -161,96 +192,112 @@ export class Connection {
       case "hello":
         return this.#hello(frame);
       case "snapshot":
-        this.#options.store.snapshot(frame);
-        this.#epoch = frame.epoch;
-        this.#last = frame.seq;
-        if (frame.more) return; // a page is no cursor
-        this.#cursor = frame.seq;
-        return this.#current();
+        return this.#sync.snapshot(frame);
       case "update":
-        return this.#update(frame);
+        return this.#sync.update(frame);
       case "resumed":
-        this.#resuming = false;
-        // A delta ends with an update that says all of it; a snapshot with its last page.
-        if (frame.mode === "delta") this.#resumedAt = frame.seq;
-        return;
+        return this.#sync.resumed(frame);
       case "event":
       case "alarm":
-        return this.#fact(frame);
+        return this.#sync.fact(frame);
       case "cmd":
-        if (frame.id !== undefined) this.#answers.tell(frame);
-        return this.#fact(frame);
+        if (frame.id !== undefined) this.#answer(frame);
+        return this.#sync.fact(frame);
       case "error":
-        return this.#answers.tell(frame);
+        if (!this.#sync.error(frame)) this.#answer(frame);
+        return;
       case "resync":
         return this.#gaps.tell(frame);
       case "bye":
-        this.#bye = frame.reconnectIn ?? 0;
+        this.#bye = { word: frame.code, reconnectIn: frame.reconnectIn ?? 0 };
+        return;
+      case "ok":
+        if (frame.id === "auth") this.#begin(frame.user ?? "");
         return;
       case "ping":
       case "pong":
-      case "ok":
         return; // they say only that the wire is there
     }
   }
 
-  #update(frame: Update): void {
-    // A frame is missing before this one: ask for what it said, and for this one again.
-    if (frame.prev > this.#last) return this.#resuming ? undefined : this.#resume();
-    this.#options.store.update(frame);
-    this.#last = Math.max(this.#last, frame.seq);
-    this.#cursor = Math.max(this.#cursor, frame.seq);
-    if (frame.seq >= this.#resumedAt) this.#current();
-  }
-
-  #fact(frame: Fact): void {
-    if (frame.seq !== undefined) {
-      this.#last = Math.max(this.#last, frame.seq);
-      // Facts that share a seq say `more` on all but the last: only that one moves the cursor.
-      if (!frame.more) this.#cursor = Math.max(this.#cursor, frame.seq);
-    }
-    this.#facts.tell(frame);
+  #answer(answer: CommandStep | ErrorFrame): void {
+    this.#calls.answer(answer);
+    this.#answers.tell(answer);
   }
 
   #hello(frame: Hello): void {
-    this.#set({ user: frame.user ?? "" });
-    if (!frame.user) this.#refused.tell(); // it knows nobody, and will show nothing
-    if (this.#cursor > 0 && this.#epoch === frame.epoch) return this.#resume();
-    // Another epoch is another log: its numbers mean nothing here.
-    this.#epoch = frame.epoch;
-    this.#last = this.#cursor = 0;
-    this.#socket?.send({ type: "sub", ...this.#options.sub });
+    this.#sync.greeted(frame);
+    if (frame.user) return this.#begin(frame.user);
+    this.#set({ user: "" });
+    if (this.#options.token === undefined) return this.#refused.tell(); // it knows nobody, and will show nothing
+    void this.#signIn(this.#options.token);
   }
 
-  #resume(): void {
-    this.#resuming = true;
-    this.#last = this.#cursor;
-    this.#socket?.send({ type: "resume", epoch: this.#epoch, seq: this.#cursor, subs: [this.#options.sub] });
+  async #signIn(token: NonNullable<Options["token"]>): Promise<void> {
+    const socket = this.#socket;
+    try {
+      const fresh = typeof token === "function" ? await token() : token;
+      if (socket === this.#socket) socket?.send({ type: "auth", id: "auth", token: fresh });
+    } catch (err) {
+      if (socket === this.#socket) this.#closed("token", 1006, err instanceof Error ? err.message : String(err), true);
+    }
   }
 
-  #current(): void {
-    this.#resumedAt = Infinity;
-    clearTimeout(this.#grow);
-    this.#grow = undefined;
+  #begin(user: string): void {
+    this.#set({ user });
+    if (this.#signed) return; // renewed
+    this.#signed = true;
+    this.#sync.begin();
+  }
+
+  /** Everything that was asked for is here. */
+  #settled(): void {
+    if (this.#link.phase === "live") return;
+    this.#stopGrowing();
     clearTimeout(this.#well);
     this.#well = setTimeout(() => this.#backoff.healthy(), healthyAfter);
-    this.#set({ phase: "live", stale: false, currentAt: Date.now() });
+    this.#set({ phase: "live", stale: false, reason: "", since: 0, code: 0, word: "", retryAt: 0, currentAt: Date.now() });
   }
 
-  #closed(code: number, greeted: boolean): void {
+  #closed(how: End | "token", code: number, word: string, greeted: boolean): void {
+    const bye = this.#bye;
     this.#drop();
-    this.#growStale();
-    if (code === 4001 || code >= 4500) return this.#set({ phase: "ended", code });
-    const delay = Math.max(this.#backoff.next(), this.#bye, code === 4029 ? 5000 : 0);
+    const said = { ...this.#losing(bye ? "goodbye" : how), code, word: bye?.word ?? word };
+    if (code >= 4500 && code < 5000) return this.#end(said);
+    const wish = bye?.reconnectIn || (code === 4029 ? 5000 : 0);
+    const delay = Math.max(this.#backoff.next(), wish);
+    this.#mustWait = wish > 0;
     this.#retry = setTimeout(() => this.#connect(), delay);
-    this.#set({ phase: "waiting", retryAt: Date.now() + delay });
-    if (!greeted) this.#refused.tell();
+    this.#set({ ...said, phase: "waiting", retryAt: Date.now() + delay });
+    this.#growStale();
+    if (!greeted || code === 4001) this.#refused.tell();
+  }
+
+  #end(why: Partial<Link>): void {
+    this.#awake?.();
+    this.#awake = null;
+    this.#stopGrowing();
+    this.#set({ ...why, phase: "ended", stale: true, retryAt: 0 });
+  }
+
+  /** Why it is not live any more, and since when. */
+  #losing(reason: Reason): Partial<Link> {
+    const live = this.#link.phase === "live";
+    return { phase: "connecting", reason, since: live ? this.#link.heardAt : this.#link.since };
   }
 
   #growStale(): void {
     if (this.#link.stale || this.#grow !== undefined) return;
-    const left = this.#link.heardAt + staleAfter - Date.now();
-    this.#grow = setTimeout(() => this.#set({ stale: true }), Math.max(0, left));
+    const left = (this.#link.since || this.#link.heardAt) + this.#staleAfter * early - Date.now();
+    this.#grow = setTimeout(() => {
+      this.#grow = undefined;
+      this.#set({ stale: true });
+    }, Math.max(0, left));
+  }
+
+  #stopGrowing(): void {
+    clearTimeout(this.#grow);
+    this.#grow = undefined;
   }
 
   #set(change: Partial<Link>): void {
@@ -258,3 +305,5 @@ export class Connection {
     this.#links.tell(this.#link);
   }
 }
+
+const openGlobal: OpenSocket = (url) => new WebSocket(url, protocol) as unknown as SocketLike;

@@ -33,6 +33,8 @@ export interface Hello {
 }
 export interface Snapshot {
   type: "snapshot";
+  /** Of the sub that it answers. */
+  id?: string | number;
   sub: string;
   epoch: string;
   seq: number;
@@ -124,6 +126,12 @@ export interface Ping {
   seq?: number;
   ts?: string;
 }
+/** The answer to unsub, and to auth with who one is. */
+export interface Ok {
+  type: "ok";
+  id?: string | number;
+  user?: string;
+}
 export interface Bye {
   type: "bye";
   code: string;
@@ -132,13 +140,14 @@ export interface Bye {
 }
 
 export type Fact = EventFact | AlarmFact | CommandStep;
-export type Frame = Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | Bye | { type: "ok"; id?: string | number };
+export type Frame = Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | Bye | Ok;
 
 /** What we send. */
-export type Request =
-  | { type: "sub"; id?: string; path: string; fields?: string[]; rate?: number }
-  | { type: "unsub"; sub: string }
-  | { type: "resume"; epoch: string; seq: number; subs: { path: string; rate?: number }[] }
+export type ClientFrame =
+  | { type: "sub"; id?: string; path: string; fields?: readonly string[]; rate?: number }
+  | { type: "unsub"; sub?: string }
+  | { type: "resume"; id?: string; epoch: string; seq: number; subs: { path: string; fields?: readonly string[]; rate?: number }[] }
+  | { type: "auth"; id?: string; token: string }
   | { type: "cmd"; id: string; thing: string; action: string; input: Json; timeout?: number; key: string }
   | { type: "ping"; id?: string };
 

@@ -1,12 +1,15 @@
-// The live client of Echotwin: framework-free, also for scripts.
-//
-//   const store = new Store();
-//   const connection = new Connection({ url: () => "ws://host/ws", store, sub: { path: "plant/**", rate: 5 } });
-//   store.watch((changed) => …);
-//   connection.start();
-export { Connection, type Link, type Phase } from "./connection";
+// The live client of Echotwin: framework-free, for the dashboard and, as
+// /public/echotwin.js, for scripts. See docs/client.md.
+export { CommandError, type CommandOptions } from "./command";
+export { connect, socketURL, type ConnectOptions } from "./connect";
+export { Connection, type Options } from "./connection";
+export type { Wish } from "./feeds";
 export * from "./frames";
+export type { Lag } from "./lag";
+export type { Link, Phase, Reason } from "./link";
 export { mergePatch } from "./merge";
 export { matches } from "./pattern";
-export { Store, type Changed, type Thing, type Value } from "./store";
+export type { OpenSocket, SocketLike } from "./socket";
+export { Store, type Changed, type Fields, type Take, type Thing, type Value } from "./store";
 export { Listeners, type Unsubscribe } from "./unsubscribe";
+export type { View, Watcher } from "./view";

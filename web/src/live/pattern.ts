@@ -3,6 +3,7 @@
  * the end for one or more.
  */
 export function matches(pattern: string, thing: string): boolean {
+  if (pattern === "**") return true;
   const want = pattern.split("/");
   const have = thing.split("/");
   for (const [i, segment] of want.entries()) {

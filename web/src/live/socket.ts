@@ -1,11 +1,22 @@
-import { parseFrame, type Frame, type Request } from "./frames";
+import { parseFrame, type Frame, type ClientFrame } from "./frames";
 import type { Lag } from "./lag";
 import { Watchdog } from "./watchdog";
 
-/** What we need of a WebSocket; tests hand in their own. */
-export type OpenSocket = (url: string) => WebSocket;
+/** What we need of a WebSocket: a browser's, Node's, or that of the package ws. */
+export interface SocketLike {
+  readonly readyState: number;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  onerror: ((event: unknown) => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+export type OpenSocket = (url: string) => SocketLike;
 
-/** How often the lag is measured while the wire is busy; a silent one is asked every second. */
+/** How a socket ended: nothing came any more, the wire or the server broke, or the server closed it by a code. */
+export type End = "silence" | "lost" | "goodbye";
+
+/** How often the lag is measured while the wire is busy; a silent one is asked more often. */
 const measureEvery = 5000;
 /** A socket that opens and never greets is none. */
 const greetWithin = 8000;
@@ -14,13 +25,13 @@ export interface Handlers {
   frame(frame: Frame): void;
   /** Anything came in, before its frame is handled. */
   heard(): void;
-  /** Once, unless `drop` came first. Code 1006: the wire was lost. */
-  closed(code: number, greeted: boolean): void;
+  /** Once, unless `drop` came first. */
+  closed(how: End, code: number, word: string, greeted: boolean): void;
 }
 
 /** One WebSocket from opening to its one end, watched for silence. */
 export class Socket {
-  #ws: WebSocket;
+  #ws: SocketLike;
   #lag: Lag;
   #on: Handlers | null;
   #greeted = false;
@@ -28,18 +39,21 @@ export class Socket {
   #measure: ReturnType<typeof setInterval> | undefined;
   #greet: ReturnType<typeof setTimeout>;
 
-  constructor(url: string, open: OpenSocket = (u) => new WebSocket(u), lag: Lag, on: Handlers) {
+  /** After `staleAfter` ms of silence, less a moment to say so, the wire is lost. */
+  constructor(ws: SocketLike, lag: Lag, staleAfter: number, on: Handlers) {
     this.#on = on;
     this.#lag = lag;
-    this.#watchdog = new Watchdog({ probe: () => this.#ask(), lost: () => this.#end(1006) });
-    this.#greet = setTimeout(() => this.#end(1006), greetWithin);
-    this.#ws = open(url);
-    this.#ws.onmessage = (e: MessageEvent) => this.#message(e.data);
-    this.#ws.onclose = (e: CloseEvent) => this.#end(e.code);
+    this.#watchdog = new Watchdog({ probe: () => this.#ask(), lost: () => this.#end("silence", 1006) }, staleAfter / 3, staleAfter / 2);
+    this.#greet = setTimeout(() => this.#end("silence", 1006), greetWithin);
+    this.#ws = ws;
+    ws.onmessage = (e) => this.#message(e.data);
+    // 1006 and 1005 are no codes that somebody sent.
+    ws.onclose = (e) => this.#end(e.code === 1006 || e.code === 1005 ? "lost" : "goodbye", e.code, e.reason);
+    ws.onerror = () => undefined; // its close follows and says all there is; unheard it would end a Node process
   }
 
   /** Says whether the socket took it. */
-  send(request: Request): boolean {
+  send(request: ClientFrame): boolean {
     if (this.#ws.readyState !== 1) return false;
     this.#ws.send(JSON.stringify(request));
     return true;
@@ -52,7 +66,7 @@ export class Socket {
   /** Closes without a word to the handlers. */
   drop(): void {
     this.#on = null;
-    this.#end(1000);
+    this.#end("goodbye", 1000);
   }
 
   #message(data: unknown): void {
@@ -70,6 +84,7 @@ export class Socket {
     clearTimeout(this.#greet);
     this.#watchdog.start();
     this.#ask();
+    clearInterval(this.#measure);
     this.#measure = setInterval(() => this.#ask(), measureEvery);
   }
 
@@ -77,7 +92,7 @@ export class Socket {
     this.send({ type: "ping", id: this.#lag.asked() });
   }
 
-  #end(code: number): void {
+  #end(how: End, code: number, word = ""): void {
     clearTimeout(this.#greet);
     clearInterval(this.#measure);
     this.#watchdog.stop();
@@ -87,6 +102,6 @@ export class Socket {
     if (this.#ws.readyState < 2) this.#ws.close();
     const on = this.#on;
     this.#on = null;
-    on?.closed(code, this.#greeted);
+    on?.closed(how, code, word, this.#greeted);
   }
 }

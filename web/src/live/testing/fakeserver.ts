@@ -1,12 +1,13 @@
-import type { OpenSocket } from "../socket";
+import type { OpenSocket, SocketLike } from "../socket";
 
 type Message = Record<string, unknown>;
 
 /** One end of a socket, held by the test. */
-export class FakeSocket {
+export class FakeSocket implements SocketLike {
   readyState = 1;
-  onmessage: ((e: MessageEvent) => void) | null = null;
-  onclose: ((e: CloseEvent) => void) | null = null;
+  onmessage: SocketLike["onmessage"] = null;
+  onclose: SocketLike["onclose"] = null;
+  onerror: SocketLike["onerror"] = null;
   /** What the client has sent. */
   sent: Message[] = [];
   /** When set, nothing goes either way: the wire is cut, and nobody is told. */
@@ -26,11 +27,11 @@ export class FakeSocket {
   }
 
   say(frame: Message): void {
-    if (!this.cut) this.onmessage?.({ data: JSON.stringify(frame) } as MessageEvent);
+    if (!this.cut) this.onmessage?.({ data: JSON.stringify(frame) });
   }
-  end(code: number): void {
+  end(code: number, reason = ""): void {
     this.readyState = 3;
-    this.onclose?.({ code } as CloseEvent);
+    this.onclose?.({ code, reason });
   }
   /** Frames of a kind that the client has sent. */
   of(type: string): Message[] {
@@ -44,7 +45,7 @@ export class FakeServer {
   open: OpenSocket = (url) => {
     const socket = new FakeSocket(url);
     this.sockets.push(socket);
-    return socket as unknown as WebSocket;
+    return socket;
   };
   get last(): FakeSocket {
     return this.sockets.at(-1)!;
@@ -53,8 +54,11 @@ export class FakeServer {
 
 export const hello = (epoch = "k3f9", seq = 100) => ({ type: "hello", v: 1, epoch, seq, user: "ana", ping: 25 });
 
-export const snapshot = (seq: number, things: Message, more = false) => ({
-  type: "snapshot", sub: "s1", epoch: "k3f9", seq, matched: Object.keys(things).length, hidden: 0, more, things,
+/** The answer to the nth sub of a connection, called s<n>. */
+export const snapshot = (seq: number, things: Message, more = false, n = 1) => ({
+  type: "snapshot", id: `sub-${n}`, sub: `s${n}`, epoch: "k3f9", seq, matched: Object.keys(things).length, hidden: 0, more, things,
 });
 
 export const update = (prev: number, seq: number, things: Message) => ({ type: "update", prev, seq, merged: 1, things });
+
+export const resumed = (seq: number, subs = ["s1"], mode = "delta") => ({ type: "resumed", mode, seq, subs });
