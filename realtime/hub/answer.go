@@ -41,15 +41,30 @@ func (s *shard) hear(c *conn, m *message) {
 	var p *realtime.Problem
 	switch m.Type {
 	case "sub":
-		p = s.sub(c, &m.subRequest, m.ID, "/")
+		if c.replay != nil {
+			p = s.subPast(c, &m.subRequest, m.ID)
+		} else {
+			p = s.sub(c, &m.subRequest, m.ID, "/")
+		}
 	case "unsub":
-		if p = s.unsub(c, m.Sub); p == nil {
+		if c.replay != nil {
+			p = s.unsubPast(c, m.Sub)
+		} else {
+			p = s.unsub(c, m.Sub)
+		}
+		if p == nil {
 			s.say(c, "ok", plain{Type: "ok", ID: m.ID})
 		}
 	case "resume":
 		p = s.resumeAsked(c, m)
+	case "replay":
+		p = s.replayAsked(c, m)
+	case "live":
+		s.live(c, m.ID)
 	case "cmd":
-		p = s.command(c, m)
+		if p = refuseInPast(); !c.past() {
+			p = s.command(c, m)
+		}
 	case "ping":
 		s.say(c, "pong", plain{Type: "pong", ID: m.ID, TS: time.Now().UTC().Format("2006-01-02T15:04:05.000Z")})
 	case "help":
@@ -86,7 +101,7 @@ func (s *shard) help(c *conn, id json.RawMessage) {
 		Message  string            `json:"message"`
 		Words    []string          `json:"words"`
 		Examples []json.RawMessage `json:"examples"`
-	}{"help", id, "Say " + teachSay + ". Here " + aPath + ".", []string{"sub <path>", "unsub [s1]", "ping", "help"}, examples})
+	}{"help", id, "Say " + teachSay + ". Here " + aPath + ".", []string{"sub <path>", "unsub [s1]", "replay <time> [speed]", "live", "ping", "help"}, examples})
 }
 
 // resumeAsked checks a resume as a whole, so that half of it is never done.
@@ -136,11 +151,17 @@ func (s *shard) ping(c *conn) {
 	if seq == 0 {
 		seq = s.seq
 	}
+	at := ""
+	if s.hub.clock != nil {
+		at = stamp(s.hub.clock())
+	}
 	s.say(c, "ping", struct {
-		Type string `json:"type"`
-		Seq  uint64 `json:"seq"`
-		TS   string `json:"ts"`
-	}{"ping", seq, time.Now().UTC().Format("2006-01-02T15:04:05.000Z")})
+		Type   string `json:"type"`
+		Seq    uint64 `json:"seq"`
+		TS     string `json:"ts"`
+		Replay bool   `json:"replay,omitempty"`
+		At     string `json:"at,omitempty"` // where a replay is
+	}{"ping", seq, stamp(time.Now()), at != "", at})
 }
 
 // setViewer makes somebody the connection's owner: the one who signs in, or the
@@ -170,6 +191,11 @@ func (s *shard) setViewer(c *conn, v Viewer, id json.RawMessage) {
 	if restricted {
 		for _, n := range c.subs {
 			s.startSnapshot(n)
+		}
+		if c.past() {
+			if p := s.open(c, c.course(), nil); p != nil {
+				s.sayError(c, id, p)
+			}
 		}
 	}
 	pending := c.pending

@@ -26,6 +26,8 @@ type turn struct {
 	sent     int // facts in it
 	missed   int
 
+	piped bool // what a replay has to say is in it
+
 	done []*ask // whose last step is in it
 
 	subs  []*sub // served by it
@@ -45,6 +47,12 @@ func (s *shard) compose(c *conn) turn {
 		t.out, t.answered = append(t.out, c.answers...), true
 	}
 	if c.closing != nil {
+		return t
+	}
+	if c.replay != nil {
+		b := c.replay.pipe.look()
+		t.out, t.piped = append(t.out, b...), b != nil
+		s.out = t.out
 		return t
 	}
 	s.hub.mu.RLock()
@@ -156,7 +164,7 @@ func (s *shard) update(c *conn, t *turn) {
 	seq := s.claim(c, t)
 	b := append(s.body[:0], `{"type":"update","prev":`...)
 	b = strconv.AppendUint(b, t.last, 10)
-	b = appendMember(b, "seq", seq)
+	b = s.appendPast(appendMember(b, "seq", seq), seq)
 	b = appendMember(b, "merged", uint64(max(samples, t.updates)))
 	b = append(b, `,"things":`...)
 	b = append(append(b, things...), '}', '}')
@@ -245,7 +253,7 @@ func (s *shard) emptyUpdate(c *conn, t *turn) {
 	}
 	b := append(s.body[:0], `{"type":"update","prev":`...)
 	b = strconv.AppendUint(b, t.last, 10)
-	b = appendMember(b, "seq", seq)
+	b = s.appendPast(appendMember(b, "seq", seq), seq)
 	b = append(b, `,"merged":0,"things":{}}`...)
 	s.body = b
 	t.out = s.appendFrame(t.out, c, "update", s.cursor(c, seq), b)
@@ -286,6 +294,12 @@ func (s *shard) commit(c *conn, t *turn) {
 	}
 	if t.page != nil {
 		s.commitPage(c, t)
+	}
+	if t.piped {
+		c.replay.pipe.taken()
+	}
+	if c.replay != nil && c.replay.pipe.finished() {
+		s.bye(c, goodbye{code: 1000})
 	}
 	for _, a := range t.done {
 		s.hub.forgetAsk(a)

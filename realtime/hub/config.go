@@ -18,6 +18,9 @@ type Config struct {
 	// Commander runs commands; nil refuses them.
 	Commander Commander
 
+	// Replayer reads the past; nil refuses replays.
+	Replayer Replayer
+
 	// Authenticate turns the token of an auth frame into a viewer; nil refuses
 	// such frames. A *realtime.Problem it returns is shown to the client.
 	Authenticate func(ctx context.Context, token string) (Viewer, error)
@@ -63,6 +66,9 @@ type Limits struct {
 	Commands      int     // of one connection under way at once; 4
 	Rate          float64 // update frames a second of one subscription; 20
 
+	Replays        int // under way in all, each of which reads the history anew; 32
+	ReplaysPerUser int // 4
+
 	Facts     int // how many facts can be replayed; 4,096
 	FactBytes int // and how many bytes of them; 16 MiB
 
@@ -79,6 +85,8 @@ func (l Limits) withDefaults() Limits {
 	l.Messages = cmp.Or(l.Messages, 50)
 	l.Commands = cmp.Or(l.Commands, 4)
 	l.Rate = cmp.Or(l.Rate, 20)
+	l.Replays = cmp.Or(l.Replays, 32)
+	l.ReplaysPerUser = cmp.Or(l.ReplaysPerUser, 4)
 	l.Facts = cmp.Or(l.Facts, 4096)
 	l.FactBytes = cmp.Or(l.FactBytes, 16<<20)
 	l.Stall = cmp.Or(l.Stall, 30*time.Second)

@@ -51,6 +51,9 @@ type conn struct {
 	bucket int           // in shard.wheel; -1 means none
 	slot   int
 
+	replay  *replay      // what it is shown instead of the present; nil when live
+	opening *opening     // a replay that is asked for and has not begun
+	visitor bool         // counted in the hub's gallery
 	pending []subRequest // of the URL, until somebody is signed in
 }
 

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -33,13 +35,15 @@ func (h *Hub) ServeEvents(w http.ResponseWriter, r *http.Request, v Viewer) {
 	}
 	address := addressOf(r, v)
 	if refused := h.door.enter(v.User, address); refused != nil {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refused.retry.Seconds()))))
-		status := http.StatusTooManyRequests
-		if refused.Code == realtime.CodeUnavailable {
-			status = http.StatusServiceUnavailable
-		}
-		writeProblem(w, status, &refused.Problem)
+		h.turnBack(w, &refused.Problem, refused.retry)
 		return
+	}
+	if q.replay {
+		if problem := h.openEvents(r.Context(), &q, v); problem != nil {
+			h.door.leave(v.User, address)
+			h.turnBack(w, problem, 5*time.Second)
+			return
+		}
 	}
 	sse.SetHeaders(w.Header())
 	if q.wire == lines {
@@ -52,6 +56,51 @@ func (h *Hub) ServeEvents(w http.ResponseWriter, r *http.Request, v Viewer) {
 	h.handle(w, r, v, address, q)
 }
 
+// turnBack answers a request for a stream that there is no room for now.
+func (h *Hub) turnBack(w http.ResponseWriter, p *realtime.Problem, retry time.Duration) {
+	status := statusOf(p)
+	switch p.Code {
+	case realtime.CodeTooMany:
+		status = http.StatusTooManyRequests
+	case realtime.CodeUnavailable:
+		status = http.StatusServiceUnavailable
+	}
+	if status != statusOf(p) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
+	}
+	writeProblem(w, status, p)
+}
+
+// openEvents opens the past that a stream begins with, so that what is wrong
+// with it can still be said by the status.
+func (h *Hub) openEvents(ctx context.Context, q *query, v Viewer) *realtime.Problem {
+	if h.replayer == nil {
+		return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "this server keeps no history to replay"}
+	}
+	if p := h.gallery.enter(v.User); p != nil {
+		return p
+	}
+	past := Past{See: v.See}
+	for _, sub := range q.subs {
+		past.Patterns = append(past.Patterns, sub.Path)
+	}
+	r, err := h.openReel(ctx, past, q.course)
+	if err != nil {
+		h.gallery.leave(v.User)
+		return h.pastProblem(err)
+	}
+	q.reel = r
+	return nil
+}
+
+// abandonReel lets go of a past that nobody came to look at.
+func (h *Hub) abandonReel(q query, v Viewer) {
+	if q.reel != nil {
+		q.reel.close()
+		h.gallery.leave(v.User)
+	}
+}
+
 // hijack takes the connection out of the HTTP server, so that an idle stream
 // has no goroutine.
 func (h *Hub) hijack(w http.ResponseWriter, v Viewer, address string, q query) {
@@ -61,6 +110,7 @@ func (h *Hub) hijack(w http.ResponseWriter, v Viewer, address string, q query) {
 	}
 	if err != nil {
 		h.door.leave(v.User, address)
+		h.abandonReel(q, v)
 		if nc != nil {
 			nc.Close()
 		}
@@ -78,6 +128,7 @@ func (h *Hub) hijack(w http.ResponseWriter, v Viewer, address string, q query) {
 	c.answers = append(head, '\r', '\n')
 	if !h.start(c, q) {
 		h.abandon(c)
+		h.abandonReel(q, v)
 	}
 }
 
@@ -89,6 +140,7 @@ func (h *Hub) handle(w http.ResponseWriter, r *http.Request, v Viewer, address s
 	out, err := sse.Stream(w, h.limits.Stall)
 	if err != nil {
 		h.door.leave(v.User, address)
+		h.abandonReel(q, v)
 		return
 	}
 	c := h.newConn(q.wire, v, address, nil)
@@ -96,6 +148,7 @@ func (h *Hub) handle(w http.ResponseWriter, r *http.Request, v Viewer, address s
 	c.sink = relay
 	if !h.start(c, q) {
 		h.abandon(c)
+		h.abandonReel(q, v)
 		return
 	}
 	relay.run(r.Context(), out.Write)
@@ -109,6 +162,10 @@ func (h *Hub) start(c *conn, q query) bool {
 			c.answers = sse.AppendRetry(c.answers, 2*time.Second+rand.N(3*time.Second))
 		}
 		s.greet(c)
+		if q.reel != nil {
+			s.beginPast(c, q.reel, q.subs)
+			return
+		}
 		if q.since != "" {
 			s.resume(c, parseCursor(q.since), q.subs, nil)
 			return
@@ -124,6 +181,10 @@ type query struct {
 	wire  wire
 	subs  []subRequest
 	since string
+
+	replay bool
+	course course
+	reel   *reel // once it is open
 }
 
 func readQuery(r *http.Request, l *Limits) (query, int, *realtime.Problem) {
@@ -140,7 +201,53 @@ func readQuery(r *http.Request, l *Limits) (query, int, *realtime.Problem) {
 	}
 	subs, problem := subsOf(r, l)
 	q.subs = subs
+	if problem == nil {
+		problem = q.readReplay(values)
+	}
 	return q, statusOf(problem), problem
+}
+
+// readReplay reads ?replay=…&to=…&speed=…. A cursor of a replay is the moment
+// where it goes on.
+func (q *query) readReplay(values url.Values) *realtime.Problem {
+	q.replay = values.Has("replay")
+	if !q.replay {
+		return nil
+	}
+	text := func(name string) json.RawMessage {
+		if values.Get(name) == "" {
+			return nil
+		}
+		b, _ := json.Marshal(values.Get(name)) // a string can always be encoded
+		return b
+	}
+	r := replayRequest{From: text("replay"), To: text("to")}
+	if r.From == nil {
+		return &realtime.Problem{Code: realtime.CodeMalformed, At: "?replay", Message: "from when? ?replay=2026-11-23T08:00:00Z&speed=10"}
+	}
+	if s := values.Get("speed"); s != "" {
+		speed, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return &realtime.Problem{Code: realtime.CodeMalformed, At: "?speed", Message: fmt.Sprintf("speed %.20q is no number", s)}
+		}
+		r.Speed = &speed
+	}
+	var p *realtime.Problem
+	if q.course, p = r.read(course{speed: 1}, time.Now(), "?"); p != nil {
+		if p.At == "?from" {
+			p.At = "?replay"
+		}
+		return p
+	}
+	at := parseCursor(q.since)
+	q.since = ""
+	if strings.HasPrefix(at.epoch, replayEpoch) && at.seq > uint64(q.course.from.UnixMilli()) && at.seq < 1e14 {
+		q.course.from = time.UnixMilli(int64(at.seq)).UTC()
+		if !q.course.to.IsZero() && q.course.from.After(q.course.to) {
+			q.course.from = q.course.to
+		}
+	}
+	return nil
 }
 
 func statusOf(p *realtime.Problem) int {

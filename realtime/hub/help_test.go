@@ -116,7 +116,11 @@ type frame struct {
 	More      bool                       `json:"more"`
 	Mode      string                     `json:"mode"`
 	Reason    string                     `json:"reason"`
-	From      uint64                     `json:"from"`
+	From      whence                     `json:"from"`
+	Replay    bool                       `json:"replay"`
+	Speed     float64                    `json:"speed"`
+	Paused    bool                       `json:"paused"`
+	TS        string                     `json:"ts"`
 	Missed    int                        `json:"missed"`
 	AtLeast   bool                       `json:"atLeast"`
 	Name      string                     `json:"name"`
@@ -137,6 +141,16 @@ type frame struct {
 	raw    string
 	cursor string // SSE
 	event  string // SSE
+}
+
+// whence is a seq in resumed and resync, and a moment in replaying.
+type whence uint64
+
+func (w *whence) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' {
+		return nil
+	}
+	return json.Unmarshal(b, (*uint64)(w))
 }
 
 func parseFrame(t testing.TB, b []byte) frame {

@@ -17,10 +17,12 @@ type Hub struct {
 	epoch        string
 	limits       Limits
 	commander    Commander
+	replayer     Replayer
 	authenticate func(ctx context.Context, token string) (Viewer, error)
 	log          *slog.Logger
 	begin        time.Time
 	sizes        sizes
+	clock        func() time.Time // of a hub of the past; nil for the present
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -31,6 +33,7 @@ type Hub struct {
 	nextShard atomic.Uint64
 	draining  atomic.Bool
 	door      door
+	gallery   gallery
 	stats     stats
 
 	mu     sync.RWMutex // guards what follows and all things, groups and nodes
@@ -52,7 +55,9 @@ type Hub struct {
 const keepGhosts = 1024
 
 // New returns a running hub. Close ends it.
-func New(cfg Config) *Hub {
+func New(cfg Config) *Hub { return newHub(cfg, runtime.GOMAXPROCS(0)) }
+
+func newHub(cfg Config, shards int) *Hub {
 	log := cfg.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -60,14 +65,14 @@ func New(cfg Config) *Hub {
 	l := cfg.Limits.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, authenticate: cfg.Authenticate, log: log, begin: time.Now(), sizes: usualSizes,
+		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, log: log, begin: time.Now(), sizes: usualSizes,
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
-		door: newDoor(l),
+		door: newDoor(l), gallery: gallery{limits: l, byUser: map[string]int{}},
 		open: &round{n: 1}, spare: &round{},
 		ring: newRing(l.Facts, l.FactBytes),
 		asks: map[string]*ask{},
 	}
-	for i := range runtime.GOMAXPROCS(0) {
+	for i := range shards {
 		h.shards = append(h.shards, newShard(h, i))
 	}
 	for _, s := range h.shards {
@@ -98,7 +103,7 @@ func (h *Hub) Publish(u realtime.Update) {
 	for i := range u.Facts {
 		h.fact(&u.Facts[i], u.Seq)
 	}
-	if len(u.Changes)+len(u.Facts) > 0 {
+	if len(u.Changes)+len(u.Facts) > 0 || h.clock != nil { // in the past, time alone is news
 		select {
 		case h.wake <- struct{}{}:
 		default:

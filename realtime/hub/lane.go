@@ -38,7 +38,7 @@ func (s *shard) nextFact(c *conn, n uint64) (uint64, bool) {
 func (s *shard) appendFact(c *conn, t *turn, f *fact, more bool) {
 	b := append(s.body[:0], `{"type":"`...)
 	b = append(append(b, f.kind...), '"')
-	b = appendMember(b, "seq", f.seq)
+	b = s.appendPast(appendMember(b, "seq", f.seq), f.seq)
 	if more {
 		b = append(b, `,"more":true`...)
 	}
@@ -83,7 +83,7 @@ func (s *shard) overflowed(c *conn, t *turn) {
 		return
 	}
 	// A struct of numbers and a fixed text cannot fail to be encoded.
-	b, _ := json.Marshal(resync{Type: "resync", Missed: missed, AtLeast: c.vague, From: t.last, To: ring.forgotten(), Reason: "this connection was too slow for its facts; the history has them"})
+	b, _ := json.Marshal(resync{Type: "resync", Replay: s.hub.clock != nil, Missed: missed, AtLeast: c.vague, From: t.last, To: ring.forgotten(), Reason: "this connection was too slow for its facts; the history has them"})
 	t.out = s.appendFrame(t.out, c, "resync", 0, b)
 	t.resync, t.missed = true, missed
 }

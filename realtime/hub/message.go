@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +27,7 @@ type message struct {
 	Input   json.RawMessage `json:"input"`
 	Timeout *float64        `json:"timeout"`
 	Key     string          `json:"key"`
+	replayRequest
 }
 
 // types is what a client may say, with an example of each.
@@ -33,6 +35,8 @@ var types = []struct{ name, example string }{
 	{"sub", `{"type":"sub","path":"plant/line1/**","fields":["speed"],"rate":5}`},
 	{"unsub", `{"type":"unsub","sub":"s1"}`},
 	{"resume", `{"type":"resume","epoch":"k3f9","seq":184251,"subs":[{"path":"plant/line1/**"}]}`},
+	{"replay", `{"type":"replay","from":"2026-11-23T08:00:00Z","speed":10}`},
+	{"live", `{"type":"live"}`},
 	{"cmd", `{"type":"cmd","id":"7","thing":"plant/line1/conveyor-1","action":"setSpeed","input":{"speed":80}}`},
 	{"auth", `{"type":"auth","token":"…"}`},
 	{"ping", `{"type":"ping"}`},
@@ -41,7 +45,7 @@ var types = []struct{ name, example string }{
 
 const (
 	maxID    = 128
-	teachSay = `one JSON object a frame with a "type", such as {"type":"sub","path":"plant/**"}; or the words sub <path>, unsub, ping, help`
+	teachSay = `one JSON object a frame with a "type", such as {"type":"sub","path":"plant/**"}; or the words sub <path>, unsub, replay <time>, live, ping, help`
 )
 
 // parse reads one text frame. The message carries the id as far as it could be
@@ -86,7 +90,10 @@ func explain(err error) *realtime.Problem {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong):
-		field := strings.TrimPrefix(wrong.Field, "subRequest.")
+		field := wrong.Field
+		for _, part := range []string{"subRequest.", "replayRequest."} {
+			field = strings.TrimPrefix(field, part)
+		}
 		return &realtime.Problem{Code: realtime.CodeMalformed, At: "/" + strings.ReplaceAll(field, ".", "/"),
 			Message: fmt.Sprintf("%s cannot be %s", field, aJSON(wrong.Value))}
 	case errors.As(err, &syntax):
@@ -114,7 +121,16 @@ func words(text string) (message, *realtime.Problem) {
 		m.Path = w[1]
 	case w[0] == "unsub" && len(w) == 2:
 		m.Sub = w[1]
-	case (w[0] == "unsub" || w[0] == "ping" || w[0] == "help") && len(w) == 1:
+	case w[0] == "replay" && (len(w) == 2 || len(w) == 3):
+		m.From, _ = json.Marshal(w[1]) // a string can always be encoded
+		if len(w) == 3 {
+			speed, err := strconv.ParseFloat(strings.TrimSuffix(w[2], "x"), 64)
+			if err != nil {
+				return m, &realtime.Problem{Code: realtime.CodeMalformed, At: "/speed", Message: fmt.Sprintf("%.20q is no speed, such as 10", w[2])}
+			}
+			m.Speed = &speed
+		}
+	case (w[0] == "unsub" || w[0] == "live" || w[0] == "ping" || w[0] == "help") && len(w) == 1:
 	default:
 		return m, &realtime.Problem{Code: realtime.CodeMalformed, Message: fmt.Sprintf("%.40q is neither JSON nor a word known here: say %s", text, teachSay)}
 	}

@@ -87,6 +87,7 @@ func (s *shard) tend(c *conn) {
 	case c.wire != webSocket && c.sink.left(): // a WebSocket has a reader, who sees it
 		s.drop(c, "1006")
 		return
+	case c.replay != nil: // it has a heartbeat of its own
 	case s.now >= s.pingDue(c):
 		s.ping(c)
 	}

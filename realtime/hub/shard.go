@@ -277,6 +277,7 @@ func (s *shard) drop(c *conn, label string) {
 	for len(c.subs) > 0 {
 		s.leave(c, c.subs[0])
 	}
+	s.leavePast(c)
 	s.forgetAsks(c)
 	s.wheel.take(c)
 	delete(s.conns, c)

@@ -87,7 +87,7 @@ func (s *shard) appendPage(c *conn, t *turn, sub *sub, more bool) {
 	b = append(b, `,"sub":"`...)
 	b = append(append(b, sub.id...), `","epoch":`...)
 	b = strconv.AppendQuote(b, s.hub.epoch)
-	b = appendMember(b, "seq", seq)
+	b = s.appendPast(appendMember(b, "seq", seq), seq)
 	b = appendMember(b, "matched", uint64(sub.matched))
 	b = appendMember(b, "hidden", uint64(sub.hidden))
 	b = append(b, `,"more":`...)

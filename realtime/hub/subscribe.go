@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"echotwin/realtime"
 )
@@ -119,6 +120,10 @@ func (s *shard) unsub(c *conn, name string) *realtime.Problem {
 		}
 		names += " " + n.id
 	}
+	return noSub(name, names)
+}
+
+func noSub(name, names string) *realtime.Problem {
 	return &realtime.Problem{Code: realtime.CodeNotFound, At: "/sub", Message: fmt.Sprintf("no subscription %.20q here; there are:%s", name, cmp.Or(names, " none"))}
 }
 
@@ -130,6 +135,7 @@ type cursor struct {
 
 // resume replaces all subscriptions and goes on where the cursor is.
 func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage) {
+	s.leavePast(c)
 	for len(c.subs) > 0 {
 		s.leave(c, c.subs[0])
 	}
@@ -184,6 +190,8 @@ func (s *shard) lapse(at cursor) string {
 	switch {
 	case at.epoch == "":
 		return "the cursor names no epoch; it is epoch.seq"
+	case strings.HasPrefix(at.epoch, replayEpoch):
+		return fmt.Sprintf("the cursor is of a replay (%.40q), and this is live; ask for that moment by a replay from %d", at.epoch, at.seq)
 	case at.epoch != h.epoch:
 		return fmt.Sprintf("the cursor is of another log (%.40q); this one is %q", at.epoch, h.epoch)
 	case at.seq > h.seq: // this shard alone may be a round behind
@@ -247,6 +255,7 @@ func (s *shard) resumeFacts(c *conn, seq uint64) *resync {
 // A resync says that facts are missing between two places.
 type resync struct {
 	Type    string `json:"type"`
+	Replay  bool   `json:"replay,omitempty"`
 	Missed  int    `json:"missed"`
 	AtLeast bool   `json:"atLeast,omitempty"`
 	From    uint64 `json:"from"`

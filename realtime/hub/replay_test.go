@@ -1,0 +1,744 @@
+package hub
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"echotwin/realtime"
+)
+
+// An archive is a history that tests write: what each thing was before, and
+// then moments in their order.
+type archive struct {
+	moments []Moment // the first is the state before everything
+	least   time.Time
+	fail    error         // instead of the end
+	hold    chan struct{} // each reading after the first waits for one
+
+	mu      sync.Mutex
+	asked   []Past
+	reading atomic.Int32 // under way
+}
+
+func (a *archive) Replay(ctx context.Context, p Past) iter.Seq2[Moment, error] {
+	return func(yield func(Moment, error) bool) {
+		a.reading.Add(1)
+		defer a.reading.Add(-1)
+		a.mu.Lock()
+		a.asked = append(a.asked, p)
+		a.mu.Unlock()
+		if p.From.Before(a.least) {
+			least := float64(a.least.UnixMilli())
+			yield(Moment{}, &realtime.Problem{Code: realtime.CodeOutOfRange, At: "/from", Minimum: &least, Message: "the history begins at " + stamp(a.least)})
+			return
+		}
+		first := map[string]realtime.Change{}
+		i := 0
+		for ; i < len(a.moments) && !a.moments[i].At.After(p.From); i++ {
+			for _, c := range a.moments[i].Changes {
+				was := first[c.Thing]
+				was.Thing, was.TS, was.Marks = c.Thing, c.TS, c.Marks
+				for _, v := range c.Values {
+					was.Values = setTo(was.Values, v)
+				}
+				first[c.Thing] = was
+			}
+		}
+		at := Moment{At: p.From}
+		for _, c := range first {
+			if p.See == nil || p.See(c.Thing) {
+				at.Changes = append(at.Changes, c)
+			} else {
+				at.Changes = append(at.Changes, realtime.Change{Thing: c.Thing})
+			}
+		}
+		if !yield(at, nil) {
+			return
+		}
+		for ; i < len(a.moments) && (p.To.IsZero() || !a.moments[i].At.After(p.To)); i++ {
+			if a.hold != nil {
+				select {
+				case <-a.hold:
+				case <-ctx.Done():
+					yield(Moment{}, ctx.Err())
+					return
+				}
+			}
+			if !yield(a.moments[i], nil) {
+				return
+			}
+		}
+		switch {
+		case a.fail != nil:
+			yield(Moment{}, a.fail)
+		case !p.To.IsZero():
+			yield(Moment{At: p.To}, nil)
+		}
+	}
+}
+
+func setTo(vs []realtime.Value, v realtime.Value) []realtime.Value {
+	vs = slices.Clone(vs)
+	for i := range vs {
+		if vs[i].Name == v.Name {
+			vs[i] = v
+			return vs
+		}
+	}
+	return append(vs, v)
+}
+
+// morning is when the archive of most tests begins.
+var morning = time.Date(1999, 11, 23, 8, 0, 0, 0, time.UTC) // fake time begins in 2000
+
+func speedAt(t testing.TB, at time.Time, speed int) Moment {
+	c := reading(t, "plant/a", fmt.Sprintf(`{"speed":%d}`, speed))
+	c.TS = at
+	return Moment{At: at, Changes: []realtime.Change{c}}
+}
+
+// aMorning is a reading a second, speed 0 at eight o'clock, and an event at the
+// tenth second.
+func aMorning(t testing.TB, seconds int) *archive {
+	a := &archive{least: morning}
+	for i := range seconds {
+		m := speedAt(t, morning.Add(time.Duration(i)*time.Second), i)
+		if i == 10 {
+			m.Facts = []realtime.Fact{event("plant/a", "jam")}
+		}
+		a.moments = append(a.moments, m)
+	}
+	return a
+}
+
+func (f *frame) when(t testing.TB) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, f.At)
+	if err != nil {
+		t.Fatalf("%s: no time in at", f.raw)
+	}
+	return at
+}
+
+func (f *frame) value(t testing.TB, thing, name string) string {
+	t.Helper()
+	var v struct{ State, Set map[string]json.RawMessage }
+	if raw := f.Things[thing]; raw != nil {
+		if err := json.Unmarshal(raw, &v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return string(v.State[name]) + string(v.Set[name])
+}
+
+// A replay shows the readings in their order and as far apart as they were,
+// divided by the speed, each marked with its moment; live comes back whole.
+func TestReplayKeepsOrderAndPace(t *testing.T) {
+	a := aMorning(t, 31)
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		g.set("plant/a", `{"speed":777}`)
+		ws, in := g.socket("?path=plant/**")
+		defer ws.Close()
+		say(t, ws, `{"type":"replay","id":1,"from":"%s","speed":10}`, stamp(morning))
+		opened()
+		g.set("plant/a", `{"speed":778}`) // of the present: not to be seen
+		time.Sleep(5 * time.Second)
+		opened()
+
+		answers := in.of("replaying")
+		if len(answers) != 1 || string(answers[0].ID) != "1" || answers[0].At != stamp(morning) || answers[0].Speed != 10 {
+			t.Fatalf("answers %v, want one with the id, the moment and the speed", answers)
+		}
+		begin := answers[0].at
+		snaps := in.of("snapshot")
+		last := snaps[len(snaps)-1]
+		if len(snaps) != 2 || !last.Replay || last.At != stamp(morning) || last.value(t, "plant/a", "speed") != "0" || !strings.HasPrefix(last.Epoch, "replay-") || last.Sub != "s1" {
+			t.Fatalf("the snapshot is %s", last.raw)
+		}
+		prev := last.Seq
+		updates := in.of("update")
+		if len(updates) != 30 {
+			t.Fatalf("%d updates, want 30", len(updates))
+		}
+		for i, u := range updates {
+			if got, want := u.value(t, "plant/a", "speed"), fmt.Sprint(i+1); got != want {
+				t.Errorf("update %d has speed %s, want %s: %s", i, got, want, u.raw)
+			}
+			if u.Prev != prev || !u.Replay {
+				t.Errorf("%s, want prev %d and the mark of a replay", u.raw, prev)
+			}
+			if prev = u.Seq; i == 9 {
+				prev = in.of("event")[0].Seq
+			}
+			due := begin.Add(time.Duration(i+1) * 100 * time.Millisecond)
+			if late := u.at.Sub(due); late < 0 || late > 60*time.Millisecond {
+				t.Errorf("update %d came %v after it was due", i, late)
+			}
+			if got := u.when(t); got.Sub(morning).Round(time.Second) != time.Duration(i+1)*time.Second {
+				t.Errorf("update %d says it is at %v", i, got)
+			}
+		}
+		events := in.of("event")
+		if len(events) != 1 || !events[0].Replay || events[0].Name != "jam" {
+			t.Fatalf("events %v, want one jam", events)
+		}
+		ends := in.of("replayed")
+		if len(ends) != 1 || ends[0].At != stamp(morning.Add(30*time.Second)) || ends[0].Reason != "present" {
+			t.Fatalf("ends %v", ends)
+		}
+
+		say(t, ws, `{"type":"live","id":2}`)
+		opened()
+		snaps = in.of("snapshot")
+		now := snaps[len(snaps)-1]
+		if len(in.of("live")) != 1 || now.Replay || now.Epoch != "k3f9" || now.Sub != "s1" || now.value(t, "plant/a", "speed") != "778" {
+			t.Errorf("back to live: %s", now.raw)
+		}
+		g.set("plant/a", `{"speed":779}`)
+		time.Sleep(time.Second)
+		opened()
+		updates = in.of("update")
+		if u := updates[len(updates)-1]; u.Replay || u.Prev != now.Seq || u.value(t, "plant/a", "speed") != "779" {
+			t.Errorf("after it: %s", u.raw)
+		}
+		if n := g.hub.gallery.inside(); n != 0 {
+			t.Errorf("%d replays are counted, want none", n)
+		}
+	})
+}
+
+func say(t testing.TB, ws *websocket.Conn, format string, args ...any) {
+	t.Helper()
+	if err := ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, format, args...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A paused replay stands still, a faster one goes faster from where it is, and
+// another moment shows everything anew.
+func TestReplayPausesHurriesAndSeeks(t *testing.T) {
+	a := aMorning(t, 3600)
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		ws, in := g.socket("?path=plant/a")
+		defer ws.Close()
+		say(t, ws, `{"type":"replay","from":"%s","speed":1,"pause":true}`, stamp(morning.Add(100*time.Second)))
+		time.Sleep(time.Minute)
+		opened()
+		if n := len(in.of("update")); n != 0 {
+			t.Fatalf("%d updates while it is paused", n)
+		}
+		say(t, ws, `{"type":"replay","pause":false}`)
+		time.Sleep(10500 * time.Millisecond)
+		opened()
+		if n := len(in.of("update")); n != 10 {
+			t.Fatalf("%d updates in 10.5 s at the speed of life, want 10", n)
+		}
+		say(t, ws, `{"type":"replay","speed":600,"id":"fast"}`)
+		opened()
+		if r := last(in.of("replaying")); r.Speed != 600 || r.Paused || r.when(t).Sub(morning).Round(100*time.Millisecond) != 110500*time.Millisecond {
+			t.Errorf("%s, want speed 600 at 110.5 s", r.raw)
+		}
+		time.Sleep(time.Second)
+		opened()
+		u := last(in.of("update"))
+		if at := u.when(t).Sub(morning).Seconds(); at < 670 || at > 711 {
+			t.Errorf("after one second at 600 times it is at %v s: %s", at, u.raw)
+		}
+		if n := len(in.of("update")); n > 10+21 {
+			t.Errorf("%d updates in a second, want no more than the rate of 20", n-10)
+		}
+		if u.Merged < 20 {
+			t.Errorf("%s, want the samples that it stands for", u.raw)
+		}
+
+		epoch := last(in.of("snapshot")).Epoch
+		say(t, ws, `{"type":"replay","from":%d}`, morning.Add(50*time.Second).UnixMilli())
+		opened()
+		s := last(in.of("snapshot"))
+		if s.value(t, "plant/a", "speed") != "50" || s.Epoch == epoch || s.Sub != "s1" {
+			t.Errorf("after the jump: %s", s.raw)
+		}
+		if r := last(in.of("replaying")); r.Speed != 600 {
+			t.Errorf("%s, want the speed kept", r.raw)
+		}
+		time.Sleep(30 * time.Second)
+		opened()
+		if f := last(in.of("replayed")); f.At != stamp(morning.Add(3599*time.Second)) {
+			t.Errorf("%s, want the last moment", f.raw)
+		}
+		if p := last(in.of("ping")); len(in.of("ping")) == 0 || !p.Replay || p.At != stamp(morning.Add(3599*time.Second)) {
+			t.Errorf("the heartbeat is %s, want it at the moment where the replay stands", p.raw)
+		}
+	})
+}
+
+// opened waits, longer than it takes to open the past and not as long as to see
+// more of it.
+func opened() {
+	time.Sleep(8 * time.Millisecond)
+	synctest.Wait()
+}
+
+func last(fs []timed) frame {
+	if len(fs) == 0 {
+		return frame{}
+	}
+	return fs[len(fs)-1].frame
+}
+
+// While the history is slow the clock stands: nothing is skipped.
+func TestReplayWaitsForTheHistory(t *testing.T) {
+	a := aMorning(t, 20)
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		a.hold = make(chan struct{})
+		ws, in := g.socket("?path=plant/a")
+		defer ws.Close()
+		say(t, ws, `{"type":"replay","from":"%s"}`, stamp(morning))
+		time.Sleep(time.Hour)
+		a.hold <- struct{}{}
+		time.Sleep(500 * time.Millisecond)
+		opened()
+		if n := len(in.of("update")); n != 0 {
+			t.Errorf("%d updates half a second after the history answered, want the pause before the first reading kept", n)
+		}
+		time.Sleep(600 * time.Millisecond)
+		opened()
+		if u := last(in.of("update")); u.value(t, "plant/a", "speed") != "1" {
+			t.Errorf("%s, want the first reading", u.raw)
+		}
+	})
+}
+
+// The past needs no command, shows nobody what is hidden, and takes
+// subscriptions like the present.
+func TestReplayRefusesCommandsAndHides(t *testing.T) {
+	a := aMorning(t, 5)
+	secret := reading(t, "plant/secret", `{"x":1}`)
+	a.moments[0].Changes = append(a.moments[0].Changes, secret, reading(t, "lab/b", `{"y":2}`))
+	a.moments[2].Changes = append(a.moments[2].Changes, reading(t, "plant/secret", `{"x":2}`))
+	a.moments[2].Facts = []realtime.Fact{event("plant/secret", "jam")}
+	inFakeTime(t, Config{Replayer: a, Commander: nobody{}}, func(g *fakeRig) {
+		g.view = func(*http.Request) Viewer {
+			return Viewer{User: "ana", May: func(string) bool { return true }, See: func(id string) bool { return id != "plant/secret" }}
+		}
+		ws, in := g.socket("?path=plant/**")
+		defer ws.Close()
+		say(t, ws, `{"type":"replay","id":1,"from":"%s"}`, stamp(morning))
+		opened()
+		if s := last(in.of("snapshot")); s.Matched != 2 || s.Hidden != 1 || len(s.Things) != 1 {
+			t.Errorf("%s, want two that match and one of them hidden", s.raw)
+		}
+		say(t, ws, `{"type":"cmd","id":"c","thing":"plant/a","action":"stop"}`)
+		opened()
+		if e := last(in.of("error")); string(e.ID) != `"c"` || e.Code != "conflict" || !strings.Contains(e.Message, "the past") {
+			t.Errorf("a command is answered by %s", e.raw)
+		}
+
+		time.Sleep(time.Second)
+		say(t, ws, `{"type":"sub","id":"more","path":"lab/b"}`)
+		opened()
+		s := last(in.of("snapshot"))
+		if string(s.ID) != `"more"` || s.Sub != "s2" || s.value(t, "lab/b", "y") != "2" || s.when(t).Sub(morning).Round(100*time.Millisecond) != time.Second {
+			t.Errorf("one more subscription is answered by %s", s.raw)
+		}
+		say(t, ws, `{"type":"unsub","sub":"s9"}`)
+		say(t, ws, `{"type":"unsub","sub":"s1"}`)
+		time.Sleep(10 * time.Second)
+		opened()
+		if e := last(in.of("error")); e.Code != "not_found" || e.Message != `no subscription "s9" here; there are: s1 s2` {
+			t.Errorf("%s", e.raw)
+		}
+		for _, u := range in.of("update") {
+			if u.when(t).After(s.when(t)) {
+				t.Errorf("%s, though nothing of lab/b changed", u.raw)
+			}
+		}
+		if n := len(in.of("event")); n != 0 {
+			t.Errorf("%d events of what is hidden", n)
+		}
+		for _, f := range in.frames {
+			if strings.Contains(f.raw, "secret") {
+				t.Errorf("%s shows what is hidden", f.raw)
+			}
+		}
+		say(t, ws, `{"type":"live"}`)
+		opened()
+		if l := last(in.of("live")); len(l.Subs) != 1 || l.Subs[0] != "s2" {
+			t.Errorf("%s, want the subscription that is left", l.raw)
+		}
+		say(t, ws, `{"type":"cmd","id":"d","thing":"plant/a","action":"stop"}`)
+		opened()
+		if e := last(in.of("error")); string(e.ID) != `"d"` || e.Code != "offline" {
+			t.Errorf("after it a command is answered by %s", e.raw)
+		}
+	})
+}
+
+type nobody struct{}
+
+func (nobody) Invoke(context.Context, realtime.Invocation) (realtime.Invoked, error) {
+	return realtime.Invoked{}, &realtime.Problem{Code: realtime.CodeOffline, Message: "nobody is there"}
+}
+
+func TestReplayOfWhatCannotBe(t *testing.T) {
+	a := aMorning(t, 5)
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		ws, in := g.socket("?path=plant/a")
+		defer ws.Close()
+		soon := float64(time.Now().Add(time.Second).UnixMilli())
+		for _, test := range []struct {
+			text, code, at string
+			least, most    float64
+		}{
+			{`{"type":"replay"}`, "malformed", "/from", 0, 0},
+			{`{"type":"replay","from":"yesterday"}`, "malformed", "/from", 0, 0},
+			{`{"type":"replay","from":{"a":1}}`, "malformed", "/from", 0, 0},
+			{`{"type":"replay","from":-1}`, "malformed", "/from", 0, 0},
+			{`{"type":"replay","from":"2030-01-01T00:00:00Z"}`, "out_of_range", "/from", 0, soon},
+			{`{"type":"replay","from":"1990-01-01T00:00:00Z"}`, "out_of_range", "/from", float64(morning.UnixMilli()), 0},
+			{`{"type":"replay","from":"1999-11-23T08:00:00Z","speed":0}`, "out_of_range", "/speed", 1, 600},
+			{`{"type":"replay","from":"1999-11-23T08:00:00Z","speed":601}`, "out_of_range", "/speed", 1, 600},
+			{`{"type":"replay","from":"1999-11-23T08:00:00Z","speed":"10"}`, "malformed", "/speed", 0, 0},
+			{`{"type":"replay","from":"1999-11-23T08:00:00Z","to":"1999-11-23T08:00:00Z"}`, "out_of_range", "/to", float64(morning.UnixMilli()), 0},
+			{`{"type":"replay","from":"1999-11-23T08:00:00Z","to":"now"}`, "malformed", "/to", 0, 0},
+			{`replay yesterday`, "malformed", "/from", 0, 0},
+			{`replay 1999-11-23T08:00:00Z quick`, "malformed", "/speed", 0, 0},
+		} {
+			say(t, ws, "%s", test.text)
+			opened()
+			e := last(in.of("error"))
+			if e.Code != test.code || e.At != test.at || test.least != 0 && (e.Minimum == nil || *e.Minimum != test.least) || test.most != 0 && (e.Maximum == nil || *e.Maximum > test.most) {
+				t.Errorf("%s is answered by %s", test.text, e.raw)
+			}
+		}
+		if n := len(in.of("replaying")); n != 0 || g.hub.gallery.inside() != 0 {
+			t.Errorf("%d replays began, %d are counted", n, g.hub.gallery.inside())
+		}
+		g.set("plant/a", `{"x":1}`)
+		time.Sleep(time.Second)
+		opened()
+		if u := last(in.of("update")); u.Replay || u.Seq != 1 {
+			t.Errorf("the connection is not live any more: %s", u.raw)
+		}
+	})
+}
+
+// What fails on the way is said; the screen stands where it is, and can go on.
+func TestReplayThatFailsOnTheWay(t *testing.T) {
+	a := aMorning(t, 5)
+	a.fail = &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the disk is gone"}
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		ws, in := g.socket("?path=plant/a")
+		defer ws.Close()
+		say(t, ws, "replay %s 2x", stamp(morning))
+		time.Sleep(10 * time.Second)
+		opened()
+		f := last(in.of("replayed"))
+		if f.Reason != "failed" || f.Message != "the disk is gone" || f.At != stamp(morning.Add(4*time.Second)) {
+			t.Errorf("%s", f.raw)
+		}
+		if r := last(in.of("replaying")); r.Speed != 2 {
+			t.Errorf("%s, want the speed that was typed", r.raw)
+		}
+		say(t, ws, `{"type":"replay","from":"%s"}`, stamp(morning))
+		opened()
+		if s := last(in.of("snapshot")); s.At != stamp(morning) {
+			t.Errorf("it does not go on: %s", s.raw)
+		}
+	})
+}
+
+// Who drags a slider asks for many moments at once. One reading is under way at
+// a time, the newest wish is shown, and each is answered.
+func TestReplayNewestWishCounts(t *testing.T) {
+	a := aMorning(t, 300)
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		ws, in := g.socket("?path=plant/a")
+		defer ws.Close()
+		for i := range 40 {
+			say(t, ws, `{"type":"replay","id":%d,"from":%d,"pause":true}`, i, morning.Add(time.Duration(i)*time.Second).UnixMilli())
+		}
+		time.Sleep(time.Second)
+		opened()
+		if s := last(in.of("snapshot")); s.value(t, "plant/a", "speed") != "39" {
+			t.Errorf("%s, want the newest wish", s.raw)
+		}
+		ids := map[string]bool{}
+		for _, r := range in.of("replaying") {
+			ids[string(r.ID)] = true
+		}
+		if len(ids) != 40 {
+			t.Errorf("%d of 40 wishes are answered", len(ids))
+		}
+		if n := g.hub.gallery.inside(); n != 1 {
+			t.Errorf("%d replays are counted, want 1", n)
+		}
+		if n := a.reading.Load(); n != 1 {
+			t.Errorf("%d readings are under way, want 1", n)
+		}
+		ws.Close()
+		opened()
+		time.Sleep(time.Second)
+		if n, r := g.hub.gallery.inside(), a.reading.Load(); n != 0 || r != 0 {
+			t.Errorf("after the connection %d replays are counted and %d readings under way", n, r)
+		}
+	})
+}
+
+func TestReplayLimits(t *testing.T) {
+	a := aMorning(t, 100)
+	inFakeTime(t, Config{Replayer: a, Limits: Limits{Replays: 2, ReplaysPerUser: 1}}, func(g *fakeRig) {
+		user := "ana"
+		g.view = func(*http.Request) Viewer { return Viewer{User: user} }
+		begin := fmt.Sprintf(`{"type":"replay","from":"%s"}`, stamp(morning))
+		first, _ := g.socket("?path=plant/a")
+		say(t, first, "%s", begin)
+		second, in2 := g.socket("?path=plant/a")
+		defer second.Close()
+		opened()
+		say(t, second, "%s", begin)
+		opened()
+		if e := last(in2.of("error")); e.Code != "too_many" || *e.Maximum != 1 || !strings.HasPrefix(e.Message, "ana has 1 replays") {
+			t.Errorf("a second one is answered by %s", e.raw)
+		}
+		user = "bob"
+		third, in3 := g.socket("?path=plant/a")
+		defer third.Close()
+		say(t, third, "%s", begin)
+		opened()
+		user = "eve"
+		fourth, in4 := g.socket("?path=plant/a")
+		defer fourth.Close()
+		say(t, fourth, "%s", begin)
+		opened()
+		if len(in3.of("replaying")) != 1 {
+			t.Error("another user may not replay")
+		}
+		if e := last(in4.of("error")); e.Code != "too_many" || *e.Maximum != 2 {
+			t.Errorf("a third in all is answered by %s", e.raw)
+		}
+		first.Close()
+		opened()
+		say(t, second, "%s", begin)
+		opened()
+		if len(in2.of("replaying")) != 1 {
+			t.Error("the place of one that left is not free")
+		}
+	})
+}
+
+// A stream of events replays as a WebSocket does, and its cursor goes on with
+// the replay.
+func TestReplayOverEventsGoesOnAfterACut(t *testing.T) {
+	a := aMorning(t, 21)
+	g := newRig(t, Config{Replayer: a})
+	g.set("plant/a", `{"speed":777}`)
+	c := g.events("?path=plant/a&replay=1999-11-23T08:00:00Z&to=1999-11-23T08:00:20Z&speed=12")
+	if r := c.want("replaying"); !r.Replay || r.Speed != 12 {
+		t.Errorf("%s", r.raw)
+	}
+	seen := []string{}
+	s := c.want("snapshot")
+	cursor := s.cursor
+	events := 0
+	take := func(f frame) {
+		if f.Type == "event" {
+			events++
+		}
+		if !f.Replay {
+			t.Errorf("%s is not marked", f.raw)
+		}
+		if v := f.value(t, "plant/a", "speed"); v != "" && f.Type == "update" {
+			seen = append(seen, v)
+		}
+		if f.cursor != "" {
+			cursor = f.cursor
+		}
+	}
+	take(s)
+	for len(seen) < 8 {
+		take(c.next())
+	}
+	c.resp.Body.Close()
+	if !strings.HasPrefix(cursor, "replay-") {
+		t.Fatalf("the cursor is %s", cursor)
+	}
+	c = g.events("?path=plant/a&replay=1999-11-23T08:00:00Z&to=1999-11-23T08:00:20Z&speed=12", "Last-Event-ID", cursor)
+	c.want("replaying")
+	if s := c.want("snapshot"); s.value(t, "plant/a", "speed") != seen[7] {
+		t.Errorf("it goes on with %s, want %s", s.raw, seen[7])
+	}
+	for f := c.next(); f.Type != "replayed"; f = c.next() {
+		take(f)
+	}
+	if events != 1 {
+		t.Errorf("%d events, want 1", events)
+	}
+	for i, v := range seen {
+		if v != fmt.Sprint(i+1) {
+			t.Fatalf("seen %v", seen)
+		}
+	}
+	if len(seen) != 20 {
+		t.Errorf("seen %v, want 1 to 20", seen)
+	}
+
+	// Where only live is asked for, such a cursor is no place to go on from.
+	live := g.events("?path=plant/a", "Last-Event-ID", cursor)
+	if r := live.want("resumed"); r.Mode != "snapshot" || !strings.Contains(r.Reason, "is of a replay") {
+		t.Errorf("%s", r.raw)
+	}
+	if s := live.want("snapshot"); s.Replay || s.value(t, "plant/a", "speed") != "777" {
+		t.Errorf("%s", s.raw)
+	}
+}
+
+// A script gets lines, and the end of its input with the end of the replay.
+func TestReplayOverLinesEnds(t *testing.T) {
+	g := newRig(t, Config{Replayer: aMorning(t, 21)})
+	c := g.events("?path=plant/a&format=ndjson&replay=1999-11-23T08:00:00Z&speed=100")
+	fs := c.rest()
+	if n := len(fs); n < 4 || fs[0].Type != "replaying" || fs[1].Type != "snapshot" || fs[n-1].Type != "replayed" {
+		t.Fatalf("%d frames: %v", n, fs)
+	}
+	if u := fs[len(fs)-2]; u.value(t, "plant/a", "speed") != "20" {
+		t.Errorf("the last update is %s", u.raw)
+	}
+	g.empty()
+	if n := g.hub.gallery.inside(); n != 0 {
+		t.Errorf("%d replays are counted", n)
+	}
+}
+
+func TestReplayOverEventsRefusesByStatus(t *testing.T) {
+	a := aMorning(t, 100)
+	g := newRig(t, Config{Replayer: a, Limits: Limits{ReplaysPerUser: 1}})
+	c := g.events("?path=plant/a&replay=1999-11-23T08:00:00Z")
+	c.want("replaying")
+	for query, want := range map[string]string{
+		"replay=":                              `400 malformed ?replay`,
+		"replay=soon":                          `400 malformed ?replay`,
+		"replay=2999-01-01T00:00:00Z":          `422 out_of_range ?replay`,
+		"replay=1999-11-23T08:00:00Z&speed=0":  `422 out_of_range ?speed`,
+		"replay=1999-11-23T08:00:00Z&speed=x":  `400 malformed ?speed`,
+		"replay=1999-11-23T08:00:00Z&to=1":     `422 out_of_range ?to`,
+		"replay=1999-11-23T08:00:00Z&speed=10": `429 too_many `,
+	} {
+		if got := refusedBy(t, g.srv.URL+"/events?path=plant/a&"+query); got != want {
+			t.Errorf("%s is answered by %q, want %q", query, got, want)
+		}
+	}
+	c.resp.Body.Close()
+	for end := time.Now().Add(20 * time.Second); g.hub.gallery.inside() > 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if got, want := refusedBy(t, g.srv.URL+"/events?path=plant/a&replay=1990-01-01T00:00:00Z"), "422 out_of_range /from"; got != want {
+		t.Errorf("before the history: %q, want %q", got, want)
+	}
+	g.empty()
+	if n := g.hub.gallery.inside(); n != 0 {
+		t.Errorf("%d replays are counted", n)
+	}
+}
+
+func refusedBy(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var p realtime.Problem
+	if err := json.NewDecoder(resp.Body).Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode == 429 && resp.Header.Get("Retry-After") == "" {
+		t.Error("429 does not say when to come back")
+	}
+	return fmt.Sprintf("%d %s %s", resp.StatusCode, p.Code, p.At)
+}
+
+// A client of the past that does not read costs one write and the newest state;
+// it is current with the first frame that it reads again.
+func TestReplayToASlowReaderMerges(t *testing.T) {
+	a := &archive{}
+	big := strings.Repeat("x", 8<<10)
+	const moments = 1500
+	for i := range moments {
+		at := morning.Add(time.Duration(i) * 100 * time.Millisecond)
+		c := reading(t, "plant/a", fmt.Sprintf(`{"n":%d,"text":"%s"}`, i, big))
+		a.moments = append(a.moments, Moment{At: at, Changes: []realtime.Change{c}})
+	}
+	g := newRig(t, Config{Replayer: a})
+	nc, br := g.rawLines("path=plant/a&speed=600&replay=1999-11-23T08:00:00Z")
+	defer nc.Close()
+	// 150 s of the past at 600 times are over while the client has not read.
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		over := false
+		for c := range g.conns() {
+			over = c.replay != nil && c.replay.reel.state().paused
+		}
+		if over {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the replay waits for its reader")
+		}
+	}
+	frames, bytes := 0, 0
+	newest := ""
+	for {
+		line, err := readLine(br)
+		if err != nil {
+			break
+		}
+		f := parseFrame(t, []byte(line))
+		if v := f.value(t, "plant/a", "n"); v != "" {
+			newest = v
+		}
+		frames++
+		bytes += len(line)
+	}
+	if newest != fmt.Sprint(moments-1) {
+		t.Errorf("the last that it saw is %s, want the end", newest)
+	}
+	if bytes > moments*len(big)/2 {
+		t.Errorf("it got %d frames and %d bytes, so nothing was merged", frames, bytes)
+	}
+}
+
+func readLine(br *bufio.Reader) (string, error) { return br.ReadString('\n') }
+
+// The server that goes takes its replays with it and says goodbye.
+func TestReplayEndsWithTheServer(t *testing.T) {
+	a := aMorning(t, 100)
+	g := newRig(t, Config{Replayer: a})
+	c := g.dial("?path=plant/a")
+	c.want("snapshot")
+	c.say(`{"type":"replay","from":"%s"}`, stamp(morning))
+	c.want("replaying")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	g.hub.Drain(ctx)
+	fs := c.rest()
+	if len(fs) == 0 || fs[len(fs)-1].Type != "bye" || c.code != 1012 {
+		t.Errorf("the end is %v with code %d", fs, c.code)
+	}
+	g.hub.Close()
+	if n := a.reading.Load(); n != 0 {
+		t.Errorf("%d readings are left", n)
+	}
+}
