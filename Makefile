@@ -41,7 +41,7 @@ test-browser: build
 
 bench: build ## The budgets of the design, as ratios against a floor measured in the same run.
 	cd web && $(NPM) run budget
-	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 20m ./cmd/echotwin
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 40m -p 1 ./realtime/hub ./cmd/echotwin
 
 lint: web/node_modules/.package-lock.json
 	$(GO) run $(LINT) run ./...
