@@ -188,8 +188,8 @@ func (s *shard) setViewer(c *conn, v Viewer, id json.RawMessage) {
 	c.setExpiry(s.now)
 	s.wheel.put(c, s.now, s.check(c))
 	s.say(c, "ok", plain{Type: "ok", ID: id, User: v.User})
-	if restricted {
-		for _, n := range c.subs {
+	for _, n := range c.subs {
+		if n.see = v.See; restricted {
 			s.startSnapshot(n)
 		}
 		if c.past() {

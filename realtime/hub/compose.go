@@ -113,7 +113,7 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 		case hurry || sub.due(s.now):
 			t.subs = append(t.subs, sub)
 		default:
-			if at := sub.next - sub.period/4; t.next == 0 || at < t.next {
+			if at := sub.dueAt(); t.next == 0 || at < t.next {
 				t.next = at
 			}
 		}

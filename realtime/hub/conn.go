@@ -57,18 +57,13 @@ type conn struct {
 	pending []subRequest // of the URL, until somebody is signed in
 }
 
-// A sub is one subscription.
+// A sub is one subscription. What every change of its things looks at comes
+// first, so that it is close together in memory.
 type sub struct {
-	conn     *conn
-	id       string
-	answer   json.RawMessage // the id of the frame that asked
-	group    *group
-	fields   []string // nil means all
-	period   time.Duration
-	next     time.Duration // of the next update, but for a little slack
-	overlaps []*sub        // of the same connection, that may cover the same thing
+	fields   []string          // nil means all
+	see      func(string) bool // the viewer's; nil means all
+	overlaps []*sub            // of the same connection, that may cover the same thing
 
-	since since // what the client has
 	// dirty says that something newer exists: the things of list, or, when scan
 	// is set, whichever things of the group are newer. hold is the place up to
 	// which the client has everything all the same.
@@ -79,13 +74,21 @@ type sub struct {
 	list   []*thing
 	base   uint64 // list names what changed after this round
 	hold   uint64
+	merged int   // samples since the last update
+	since  since // what the client has
+
+	conn   *conn
+	id     string
+	answer json.RawMessage // the id of the frame that asked
+	group  *group
+	period time.Duration
+	next   time.Duration // of the next update, but for a little slack
 
 	// What did not fit goes on here. It brings the client up to round base and
 	// place restHold; list is what changed after that.
 	rest     []*thing
 	restHold uint64
 
-	merged int // samples since the last update
 	// counted is the change whose samples went into merged last, when another
 	// subscription may cover the thing too.
 	counted struct {
@@ -123,9 +126,9 @@ func (c *conn) paging() bool {
 
 // due says whether an update may go out. The slack keeps a device and a client
 // of the same rate from beating; the mean rate stays.
-func (s *sub) due(now time.Duration) bool {
-	return s.urgent || now >= s.next-s.period/4
-}
+func (s *sub) due(now time.Duration) bool { return s.urgent || now >= s.dueAt() }
+
+func (s *sub) dueAt() time.Duration { return s.next - s.period/4 }
 
 // sent moves the time of the next update on.
 func (s *sub) sent(now time.Duration) {

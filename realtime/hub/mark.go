@@ -30,12 +30,12 @@ func (s *shard) mark(r *round) {
 }
 
 func (s *shard) markState(sub *sub, e *entry, r *round) {
-	c := sub.conn
-	if sub.fields != nil && !sub.touched(e.thing, r.n) || !c.sees(e.thing.id) {
+	if sub.fields != nil && !sub.touched(e.thing, r.n) || sub.see != nil && !sub.see(e.thing.id) {
 		return
 	}
 	if !sub.dirty {
 		sub.dirty, sub.hold = true, r.before
+		s.await(sub)
 	}
 	// A thing that had changed since the last update is in the list already.
 	if !sub.scan && (sub.fields != nil || e.prev <= sub.base) {
@@ -46,7 +46,17 @@ func (s *shard) markState(sub *sub, e *entry, r *round) {
 		}
 	}
 	s.count(sub, e, r)
-	s.touch(c)
+}
+
+// await gives the connection a turn when the subscription, which has become
+// dirty, is due. One turn is enough: as long as something is left after it, the
+// turn sees to the next.
+func (s *shard) await(sub *sub) {
+	if sub.due(s.now) {
+		s.touch(sub.conn)
+		return
+	}
+	s.schedule(sub.conn, sub.dueAt())
 }
 
 // count adds the samples of a change to the subscription that will deliver them

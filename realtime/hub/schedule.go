@@ -1,33 +1,58 @@
 package hub
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
-// A schedule wakes connections that wait: for their rate, or for a socket that
-// was full. An entry that its connection no longer means is skipped.
-type schedule []wakeup
-
-type wakeup struct {
-	at   time.Duration
-	conn *conn
+// A timetable holds the connections that wait, for their rate or for a socket
+// that was full, by the moment of their next turn. An entry that its connection
+// no longer means is skipped.
+type timetable struct {
+	slots [256][]*conn // by tick
+	tick  int64        // the newest one that was turned
+	count int          // entries
 }
 
-func (h schedule) Len() int           { return len(h) }
-func (h schedule) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h schedule) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *schedule) Push(v any)        { *h = append(*h, v.(wakeup)) }
-func (h *schedule) Pop() any {
-	old := *h
-	v := old[len(old)-1]
-	old[len(old)-1] = wakeup{}
-	*h = old[:len(old)-1]
-	return v
+// grain is how finely turns are told apart: what falls together costs one
+// awakening. It is as fine as rounds are.
+const grain = gather
+
+// put enters the connection at a tick that it returns as a time.
+func (l *timetable) put(c *conn, now, at time.Duration) time.Duration {
+	if l.count == 0 {
+		l.tick = int64(now / grain)
+	}
+	tick := int64((at + grain - 1) / grain)
+	tick = min(max(tick, l.tick+1), l.tick+int64(len(l.slots))-1)
+	slot := &l.slots[tick%int64(len(l.slots))]
+	*slot = append(*slot, c)
+	l.count++
+	return time.Duration(tick) * grain
 }
 
-// grain is how finely wake-ups are told apart: what falls together costs one.
-const grain = 2 * time.Millisecond
+// turn gives wake the entries up to now.
+func (l *timetable) turn(now time.Duration, wake func(c *conn, at time.Duration)) {
+	for l.count > 0 && l.tick < int64(now/grain) {
+		l.tick++
+		slot := &l.slots[l.tick%int64(len(l.slots))]
+		for _, c := range *slot {
+			wake(c, time.Duration(l.tick)*grain)
+		}
+		l.count -= len(*slot)
+		clear(*slot)
+		*slot = (*slot)[:0]
+	}
+}
+
+// next is the time of the earliest entry; false when there is none.
+func (l *timetable) next() (time.Duration, bool) {
+	if l.count == 0 {
+		return 0, false
+	}
+	tick := l.tick + 1
+	for len(l.slots[tick%int64(len(l.slots))]) == 0 {
+		tick++
+	}
+	return time.Duration(tick) * grain, true
+}
 
 // schedule gives the connection a turn at that time, when it has none earlier.
 // Zero means never.
@@ -38,33 +63,30 @@ func (s *shard) schedule(c *conn, at time.Duration) {
 	if at == 0 || c.gone {
 		return
 	}
-	at = (at + grain - 1) / grain * grain
 	// A long wait goes by steps, so that a connection that has left is not kept
 	// in memory for it.
 	at = min(at, s.now+time.Second)
 	if c.wakeAt > s.now && c.wakeAt <= at {
 		return
 	}
-	c.wakeAt = at
-	heap.Push(&s.later, wakeup{at, c})
+	c.wakeAt = s.later.put(c, s.now, at)
 }
 
 // alarm touches the connections whose time has come.
 func (s *shard) alarm() {
-	for len(s.later) > 0 && s.later[0].at <= s.now {
-		w := heap.Pop(&s.later).(wakeup)
-		if w.conn.wakeAt == w.at && !w.conn.gone {
-			w.conn.wakeAt = 0
-			s.touch(w.conn)
+	s.later.turn(s.now, func(c *conn, at time.Duration) {
+		if c.wakeAt == at && !c.gone {
+			c.wakeAt = 0
+			s.touch(c)
 		}
-	}
+	})
 	s.wheel.turn(s.now, func(c *conn) { s.tend(c) })
 }
 
 func (s *shard) sleep() time.Duration {
 	d := time.Hour
-	if len(s.later) > 0 {
-		d = s.later[0].at - s.hub.now()
+	if at, ok := s.later.next(); ok {
+		d = at - s.hub.now()
 	}
 	if len(s.conns) > 0 {
 		d = min(d, s.wheel.next()-s.hub.now())

@@ -25,7 +25,7 @@ type shard struct {
 	now     time.Duration
 	conns   map[*conn]struct{}
 	ready   []*conn // have something to do now
-	later   schedule
+	later   timetable
 	wheel   wheel
 	n       uint64 // newest round it has marked
 	seq     uint64 // the place of the log at its end
@@ -80,6 +80,7 @@ func (s *shard) run() {
 		case r := <-s.rounds:
 			s.now = s.hub.now()
 			s.mark(r)
+			s.alarm() // what is due now as well costs no awakening of its own
 			s.serveReady()
 			s.through <- struct{}{}
 		case <-s.bell:

@@ -55,7 +55,7 @@ func (s *shard) subscribe(c *conn, r *subRequest) *sub {
 	if r.Rate != nil {
 		rate = *r.Rate
 	}
-	n := &sub{conn: c, id: "s" + strconv.Itoa(c.lastSub), period: s.period(rate)}
+	n := &sub{conn: c, id: "s" + strconv.Itoa(c.lastSub), period: s.period(rate), see: c.viewer.See}
 	if len(r.Fields) > 0 {
 		n.fields = slices.Clone(r.Fields)
 	}
