@@ -62,19 +62,24 @@ func AppendRecord(dst []byte, r Record) []byte {
 // ParseRecords reads the lines of one bundle. The records own their memory. A
 // line that cannot be read is an error that names it, with the records before it.
 func ParseRecords(lines []byte) ([]Record, error) {
-	var out []Record
+	out := make([]Record, 0, bytes.Count(lines, []byte{'\n'})+1)
+	var s scanner
 	for n := 1; len(lines) > 0; n++ {
 		line, rest, _ := bytes.Cut(lines, []byte{'\n'})
 		lines = rest
-		r, err := parseRecord(line)
-		if err != nil {
-			return out, fmt.Errorf("line %d of the bundle: %w", n, err)
+		r, ok := s.record(line)
+		if !ok {
+			var err error
+			if r, err = parseRecord(line); err != nil {
+				return out, fmt.Errorf("line %d of the bundle: %w", n, err)
+			}
 		}
 		out = append(out, r)
 	}
 	return out, nil
 }
 
+// parseRecord reads any line that is JSON.
 func parseRecord(line []byte) (Record, error) {
 	var l struct {
 		Kind  Kind            `json:"kind"`
