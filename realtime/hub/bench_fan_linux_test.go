@@ -33,7 +33,7 @@ func BenchmarkOneUpdateAFrame(b *testing.B) {
 func fanOut(b *testing.B, clients int, targets []string) {
 	g := newStage(b)
 	ids := things(1000)
-	g.publish(ids, "")
+	g.publish(ids)
 	group := g.crowd.Ready(crowd.Group{Addr: g.addr, N: clients, Targets: targets})
 	stop := g.load(ids, 10)
 	l := g.measure(group, measureFor)

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,7 +40,10 @@ type stage struct {
 	hub   *Hub
 	addr  string
 	crowd *crowd.Crowd
-	seq   uint64
+	text  string // that makes each reading larger
+
+	mu  sync.Mutex // of publishers
+	seq uint64
 }
 
 func newStage(b *testing.B) *stage {
@@ -94,15 +98,20 @@ func linesOf(n int, wire, more string) []string {
 }
 
 // publish publishes a reading of each thing, as one bundle.
-func (g *stage) publish(ids []string, more string) {
+func (g *stage) publish(ids []string) {
 	now := time.Now()
-	value := append(strconv.AppendInt(nil, now.UnixNano(), 10), more...)
+	name, value := "at", strconv.AppendInt(nil, now.UnixNano(), 10)
+	if g.text != "" {
+		name, value = "reading", fmt.Appendf(nil, `{"at":%s,"text":%q}`, value, g.text)
+	}
 	changes := make([]realtime.Change, len(ids))
 	values := make([]realtime.Value, len(ids))
 	for i, id := range ids {
-		values[i] = realtime.Value{Name: "at", JSON: value}
+		values[i] = realtime.Value{Name: name, JSON: value}
 		changes[i] = realtime.Change{Thing: id, TS: now, Values: values[i : i+1 : i+1], Samples: 1}
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.seq++
 	g.hub.Publish(realtime.Update{Seq: g.seq, Changes: changes})
 }
@@ -126,7 +135,7 @@ func (g *stage) load(ids []string, rate float64) (stop func()) {
 			select {
 			case <-t.C:
 				if p := parts[i%n]; len(p) > 0 {
-					g.publish(p, "")
+					g.publish(p)
 				}
 			case <-quit:
 				return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,8 @@ type Hub struct {
 	log          *slog.Logger
 	begin        time.Time
 	sizes        sizes
-	clock        func() time.Time // of a hub of the past; nil for the present
+	clock        func() time.Time                  // of a hub of the past; nil for the present
+	tune         func(*net.TCPConn, time.Duration) // of a new socket
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -65,7 +67,7 @@ func newHub(cfg Config, shards int) *Hub {
 	l := cfg.Limits.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, log: log, begin: time.Now(), sizes: usualSizes,
+		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, log: log, begin: time.Now(), sizes: usualSizes, tune: tune,
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
 		door: newDoor(l), gallery: gallery{limits: l, byUser: map[string]int{}},
 		open: &round{n: 1}, spare: &round{},

@@ -95,7 +95,7 @@ func (h *Hub) newConn(w wire, v Viewer, address string, nc net.Conn) *conn {
 		return c
 	}
 	if k, ok := newSocket(nc); ok {
-		tune(nc.(*net.TCPConn), h.limits.Stall)
+		h.tune(nc.(*net.TCPConn), h.limits.Stall)
 		c.sink = k
 		return c
 	}
