@@ -119,7 +119,12 @@ func (s *Server) fail(c echo.Context, err error) {
 		return // the client sees a cut answer
 	}
 	f.headers(c)
-	if err := c.JSON(f.status, f); err != nil {
+	if strings.HasPrefix(c.Request().URL.Path, prometheusPrefix) {
+		err = c.JSONBlob(f.status, prometheusFailure(f))
+	} else {
+		err = c.JSON(f.status, f)
+	}
+	if err != nil {
 		s.log.Debug("an error was not delivered", "err", err)
 	}
 }

@@ -47,7 +47,7 @@ const (
 
 // operations are all routes, in the order in which people read them.
 func operations() []operation {
-	return slices.Concat(signIn(), pageOperations(), thingOperations(), streamOperations(), telemetryOperations(), commandOperations(), assistantOperations(), accountOperations(), opsOperations())
+	return slices.Concat(signIn(), pageOperations(), thingOperations(), streamOperations(), telemetryOperations(), historyOperations(), commandOperations(), assistantOperations(), accountOperations(), opsOperations())
 }
 
 func signIn() []operation {

@@ -126,6 +126,8 @@ func TestS14AnswersAreAsDocumented(t *testing.T) {
 		{"GET", "/api/things/plant%2Fpump/properties", "", 200},
 		{"GET", "/api/things/plant%2Fpump/properties/speed", "", 200},
 		{"GET", "/api/things/plant%2Fnone/state", "", 404},
+		{"GET", "/api/history?thing=plant/pump&property=speed", "", 503},
+		{"GET", "/prometheus/api/v1/query?query=1", "", 503},
 		{"GET", "/api/commands", "", 200},
 		{"GET", "/api/commands/none", "", 404},
 		{"POST", "/api/telemetry", `{"plant/pump":{"speed":1}}`, 202},

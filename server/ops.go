@@ -43,7 +43,12 @@ func (s *Server) readyz(c echo.Context) error {
 	parts := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.Ready)) {
 		parts[name] = "ok"
-		if err := s.Ready[name](); err != nil {
+		err := s.Ready[name]()
+		if opening := (interface{ Opening() bool })(nil); errors.As(err, &opening) && opening.Opening() {
+			parts[name] = "opening" // what does not need it is served
+			continue
+		}
+		if err != nil {
 			s.log.Warn("not ready", "part", name, "err", err)
 			parts[name] = "not ready"
 			status, word = http.StatusServiceUnavailable, "not ready"

@@ -37,6 +37,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"echotwin/gpt"
+	"echotwin/realtime/history"
 	"echotwin/realtime/hub"
 	"echotwin/realtime/ingest"
 	"echotwin/realtime/twin"
@@ -68,7 +69,10 @@ type Deps struct {
 	Ingest *ingest.Ingest
 	Hub    *hub.Hub
 	Runs   *gpt.Runs // of the assistant
-	Web    fs.FS     // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+	// History is what things said earlier. Without it /api/history and
+	// /prometheus say that there is none.
+	History *history.History
+	Web     fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
 	// Ready says by name what /readyz asks.
 	Ready map[string]func() error
@@ -172,6 +176,7 @@ func (s *Server) routes() error {
 	s.commandRoutes()
 	s.streamRoutes()
 	s.telemetryRoutes()
+	s.historyRoutes()
 
 	s.gptRoutes()
 	return s.docRoutes()

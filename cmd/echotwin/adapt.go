@@ -8,6 +8,7 @@ import (
 
 	"echotwin/gpt"
 	"echotwin/realtime"
+	"echotwin/realtime/history"
 	"echotwin/realtime/ingest"
 	"echotwin/realtime/mqtt"
 	"echotwin/realtime/twin"
@@ -51,6 +52,12 @@ func refusal(a ingest.Answer, err error) error {
 		return &mqtt.Partly{Refused: a.RejectedTotal, First: &a.Rejected[0]}
 	}
 	return err
+}
+
+// describe is what history wants to know about a property.
+func (s *stages) describe(thing, property string) (history.Description, bool) {
+	d, ok := s.twins.Described(thing, property)
+	return history.Description{Type: d.Type, Unit: d.Unit, MultipleOf: d.MultipleOf, Names: d.Enum}, ok
 }
 
 // plant is what the assistant may read of the twins.

@@ -25,7 +25,7 @@ func by[K ~string](ch chan<- prometheus.Metric, kind prometheus.ValueType, name,
 
 // register adds everything that the stages count to /metrics (P10).
 func (s *stages) register(r *prometheus.Registry) {
-	r.MustRegister(s.hub.Collector(), collector(s.collectLine), collector(s.collectDoor))
+	r.MustRegister(s.hub.Collector(), collector(s.collectLine), collector(s.collectDoor), collector(s.collectHistory))
 }
 
 const (
@@ -58,6 +58,20 @@ func (s *stages) collectLine(ch chan<- prometheus.Metric) {
 	metric(ch, counter, "twin_bad_total", "Values of the wrong type.", float64(tw.Bad))
 	metric(ch, counter, "twin_refused_total", "Values beyond the limits on things and properties.", float64(tw.Refused))
 	metric(ch, gauge, "twin_open_commands", "Commands that still can move.", float64(tw.OpenCommands))
+}
+
+func (s *stages) collectHistory(ch chan<- prometheus.Metric) {
+	h := s.history.Stats()
+	metric(ch, gauge, "history_seq", "Place in the log up to which everything is in history.", float64(h.Seq))
+	metric(ch, gauge, "history_series", "Series of the last hours.", float64(h.Series))
+	metric(ch, gauge, "history_bytes", "Bytes that samples take on disk.", float64(h.Bytes))
+	metric(ch, counter, "history_samples_total", "Samples that were stored.", float64(h.Samples))
+	metric(ch, counter, "history_queries_total", "Questions that were asked.", float64(h.Queries))
+	metric(ch, counter, "history_late_total", "Stored samples that were measured before the newest of their property.", float64(h.Late))
+	metric(ch, counter, "history_clamped_total", "Stored samples whose time was in the future.", float64(h.Clamped))
+	by(ch, counter, "history_unkept_total", "Values that are in the log and not in history.", "reason", map[string]uint64{
+		"too_old": h.TooOld, "repeated": h.Repeated, "type": h.Unkept, "names": h.Unnamed, "series": h.Refused,
+	})
 }
 
 func (s *stages) collectDoor(ch chan<- prometheus.Metric) {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"echotwin/realtime"
 	"echotwin/web"
 )
 
@@ -19,7 +20,8 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
 	g, gctx := errgroup.WithContext(inner)
-	g.Go(func() error { return s.bus.Consume(gctx, s.twins.Seq(), s.twins.Apply) })
+	g.Go(func() error { return s.bus.Consume(gctx, s.twins.Seq(), s.apply) })
+	g.Go(func() error { return s.history.Run(gctx) })
 	g.Go(func() error { return s.twins.Run(gctx) })
 	g.Go(func() error { return s.auth.Run(gctx) })
 	g.Go(func() error { return s.saved.keep(gctx, s.twins, s.log) })
@@ -56,6 +58,12 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	s.stop(web)
 	stopInner()
 	return g.Wait()
+}
+
+// apply is where the log goes: the twins first, since viewers wait for them.
+func (s *stages) apply(b realtime.Bundle) {
+	s.twins.Apply(b)
+	s.history.Offer(b)
 }
 
 // stop ends what faces the outside, streams first: http.Server.Shutdown waits

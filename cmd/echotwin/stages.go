@@ -15,6 +15,7 @@ import (
 	"echotwin/gpt"
 	"echotwin/realtime"
 	"echotwin/realtime/bus"
+	"echotwin/realtime/history"
 	"echotwin/realtime/hub"
 	"echotwin/realtime/ingest"
 	"echotwin/realtime/mqtt"
@@ -31,14 +32,15 @@ type stages struct {
 	cfg *config
 	log *slog.Logger
 
-	bus    *bus.Bus
-	auth   *auth.Auth
-	ingest *ingest.Ingest
-	door   *mqtt.Door // nil without one
-	twins  *twin.Twins
-	hub    *hub.Hub
-	gpt    *gpt.Runs
-	server *server.Server
+	bus     *bus.Bus
+	auth    *auth.Auth
+	ingest  *ingest.Ingest
+	door    *mqtt.Door // nil without one
+	twins   *twin.Twins
+	hub     *hub.Hub
+	history *history.History
+	gpt     *gpt.Runs
+	server  *server.Server
 
 	saved *checkpoints
 	demo  demoLine
@@ -106,6 +108,11 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 		Commander:    s.twins,
 		Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return s.server.Viewer(ctx, token) },
 		Log:          log,
+	})
+	s.history = history.New(history.Config{
+		Dir: filepath.Join(cfg.Data, "history"), Log: s.bus, Describe: s.describe,
+		Retention: time.Duration(cfg.HistoryAge), MaxBytes: int64(cfg.HistorySize), Late: time.Duration(cfg.HistoryLate),
+		Logger: log,
 	})
 	s.gpt = gpt.New(s.gptConfig())
 	if s.server, err = server.New(s.serverDeps()); err != nil {
@@ -219,7 +226,7 @@ func (s *stages) gptConfig() gpt.Config {
 func (s *stages) serverDeps() server.Deps {
 	registry := prometheus.NewRegistry()
 	s.register(registry)
-	ready := map[string]func() error{"bus": s.bus.Ready}
+	ready := map[string]func() error{"bus": s.bus.Ready, "history": s.history.Ready}
 	if s.door != nil {
 		ready["mqtt"] = s.door.Ready
 	}
@@ -230,7 +237,7 @@ func (s *stages) serverDeps() server.Deps {
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
-		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt,
+		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history,
 		Web: web.Files(), Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

@@ -133,6 +133,10 @@ func (i *Identity) Covers(thing string, match func(pattern, thing string) bool) 
 	return true
 }
 
+// Patterns are the lists of patterns that limit the identity; every one of them
+// must cover a thing.
+func (i *Identity) Patterns() [][]string { return i.limits }
+
 // limit adds a list of patterns; an empty list limits nothing.
 func limit(limits [][]string, patterns []string) [][]string {
 	if len(patterns) == 0 {

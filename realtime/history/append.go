@@ -1,0 +1,238 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+
+	"echotwin/realtime"
+)
+
+// ahead is how far a sample may be ahead of its arrival. Ingest sees to it; but
+// one sample of tomorrow would make the store take all others for late ones.
+const ahead = 2 * time.Minute
+
+// A session is one time that the store is open. Only Run touches it.
+type session struct {
+	*History
+	db      *tsdb.DB
+	columns *columns
+
+	next   uint64 // the bundle that is wanted
+	inTime []sample
+	late   []sample
+
+	epoch  labels.Labels // of the marker
+	marked int64         // time of the last one
+	at     int64         // when the newest record arrived
+	ref    storage.SeriesRef
+}
+
+type sample struct {
+	stream *stream
+	ts     int64
+	v      float64
+}
+
+// session opens the store and follows the log until ctx ends or the store fails.
+func (h *History) session(ctx context.Context) (err error) {
+	s, err := h.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+	defer h.following.Store(false)
+	h.drain()
+	if err := s.catchUp(ctx, h.cfg.Log.Last()); err != nil {
+		return err
+	}
+	h.fault.Store(nil)
+	h.caught.Store(true)
+	h.following.Store(true)
+	// Nothing was taken before, so what was offered meanwhile is in the log only.
+	if err := s.catchUp(ctx, h.latest.Load()); err != nil {
+		return err
+	}
+	return s.follow(ctx)
+}
+
+// drain forgets what waits from an earlier session.
+func (h *History) drain() {
+	for {
+		select {
+		case <-h.bundles:
+		default:
+			return
+		}
+	}
+}
+
+// follow takes what is offered, and what was not from the log.
+func (s *session) follow(ctx context.Context) error {
+	var due <-chan time.Time // when what was gathered is written
+	for {
+		select {
+		case <-ctx.Done():
+			return errors.Join(s.commit(), ctx.Err())
+		case b := <-s.bundles:
+			if b.Seq > s.next {
+				if err := s.catchUp(ctx, b.Seq-1); err != nil {
+					return err
+				}
+			}
+			if err := s.take(b); err != nil {
+				return err
+			}
+			if due == nil {
+				due = time.After(gather)
+			}
+		case <-due:
+			due = nil
+			if err := s.commit(); err != nil {
+				return err
+			}
+			if len(s.bundles) == 0 { // what found no room is in the log only
+				if err := s.catchUp(ctx, s.latest.Load()); err != nil {
+					return err
+				}
+			}
+		case order := <-s.orders:
+			if err := s.commit(); err != nil {
+				return err
+			}
+			order()
+		}
+	}
+}
+
+// catchUp reads the log up to a bundle.
+func (s *session) catchUp(ctx context.Context, upTo uint64) error {
+	if s.next > upTo {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed error
+	err := s.cfg.Log.Consume(ctx, s.next-1, func(b realtime.Bundle) {
+		if failed == nil {
+			failed = s.take(b)
+		}
+		if failed != nil || b.Seq >= upTo {
+			cancel()
+		}
+	})
+	if failed == nil && err == nil && s.next <= upTo {
+		err = context.Cause(ctx) // stopped before it was there
+	}
+	return errors.Join(err, failed, s.commit())
+}
+
+// take adds the samples of one bundle to what will be written.
+func (s *session) take(b realtime.Bundle) error {
+	if b.Seq < s.next {
+		return nil
+	}
+	now := s.cfg.Now()
+	for i := range b.Records {
+		if r := &b.Records[i]; r.Kind == realtime.Telemetry {
+			s.record(r, now)
+		}
+	}
+	s.next = b.Seq + 1
+	if len(s.inTime)+len(s.late) >= maxBatch {
+		return s.commit()
+	}
+	return nil
+}
+
+func (s *session) record(r *realtime.Record, now time.Time) {
+	ts, arrived := r.TS.UnixMilli(), min(r.At.UnixMilli(), now.UnixMilli())
+	s.at = max(s.at, arrived)
+	if limit := arrived + ahead.Milliseconds(); ts > limit {
+		ts = limit
+		s.stats.clamped.Add(1)
+	}
+	if arrived-ts > s.cfg.Late.Milliseconds() {
+		s.stats.tooOld.Add(uint64(len(r.Values)))
+		return
+	}
+	for _, v := range r.Values {
+		st, f := s.columns.place(s.columns.column(r.Thing, v.Name, now), v, ts)
+		if st == nil {
+			continue
+		}
+		at, late, keep := st.admit(ts, f)
+		switch {
+		case !keep:
+			s.stats.repeated.Add(1)
+		case late:
+			s.late = append(s.late, sample{st, at, f})
+		default:
+			s.inTime = append(s.inTime, sample{st, at, f})
+		}
+	}
+}
+
+// commit writes what was gathered. What came late goes first and is on disk
+// before the marker is written, so that a kill in between repeats it, which
+// changes nothing, and never loses it.
+func (s *session) commit() error {
+	seq := s.next - 1
+	if seq == s.seq.Load() {
+		return nil
+	}
+	if err := s.names.save(); err != nil {
+		return fmt.Errorf("keeping the names of values: %w", err)
+	}
+	if len(s.late) > 0 {
+		if err := s.write(s.late, 0); err != nil {
+			return err
+		}
+		if err := s.syncLate(); err != nil {
+			return err
+		}
+	}
+	if err := s.write(s.inTime, seq); err != nil {
+		return err
+	}
+	s.stats.late.Add(uint64(len(s.late)))
+	s.stats.samples.Add(uint64(len(s.inTime) + len(s.late)))
+	s.inTime, s.late = s.inTime[:0], s.late[:0]
+	s.seq.Store(seq)
+	return nil
+}
+
+// write stores samples in one commit, with the marker unless seq is 0.
+func (s *session) write(batch []sample, seq uint64) error {
+	app := s.db.Appender(context.Background())
+	for _, one := range batch {
+		ref, err := app.Append(one.stream.ref, one.stream.labels, one.ts, one.v)
+		switch {
+		case err == nil:
+			one.stream.ref = ref
+		case errors.Is(err, storage.ErrTooOldSample):
+			s.stats.tooOld.Add(1)
+		case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+			s.stats.repeated.Add(1)
+		default:
+			return errors.Join(fmt.Errorf("storing a sample of %s: %w", one.stream.labels, err), app.Rollback())
+		}
+	}
+	if seq > 0 {
+		// Not the time of now: what is read from the log hours later would be late.
+		s.marked = max(s.marked+1, s.at)
+		var err error
+		if s.ref, err = app.Append(s.ref, s.epoch, s.marked, float64(seq)); err != nil {
+			return errors.Join(fmt.Errorf("storing the place in the log: %w", err), app.Rollback())
+		}
+	}
+	if err := app.Commit(); err != nil {
+		return fmt.Errorf("storing samples: %w", err)
+	}
+	return nil
+}

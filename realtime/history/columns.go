@@ -1,0 +1,196 @@
+package history
+
+import (
+	"context"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
+
+	"echotwin/realtime"
+)
+
+// recheck is how often a description is asked for again, since things can be
+// described anew.
+const recheck = 5 * time.Minute
+
+// A column is one property of one thing. Only Run touches it.
+type column struct {
+	thing, name string
+	desc        Description
+	asked       time.Time // for desc
+	rough       bool      // a number was no multiple of what is described
+	streams     []*stream // one for each kind and scale that came
+}
+
+// A stream is one series of the store.
+type stream struct {
+	kind   kind
+	scale  float64
+	labels labels.Labels
+	ref    storage.SeriesRef
+
+	certain int64   // what is newer than this and last is in order for the store, too
+	last    int64   // time of the newest sample
+	orig    int64   // the time that it came with
+	value   float64 // as it is stored
+}
+
+// columns are all that came since the store was opened.
+type columns struct {
+	h       *History
+	db      *tsdb.DB
+	of      map[string]map[string]*column // by thing and property
+	streams int
+	recent  map[uint64]*stream // newest samples by the hash of the labels, as the store had them
+	since   int64              // recent has all that are newer
+}
+
+// loadColumns reads how far each series is, as far as that is not long ago:
+// where the newest sample is older, everything that comes is newer or late.
+func (h *History) loadColumns(ctx context.Context, db *tsdb.DB) (*columns, error) {
+	c := &columns{h: h, db: db, of: map[string]map[string]*column{}, recent: map[uint64]*stream{}}
+	c.since = max(db.Head().MaxTime(), 0) - recentScan.Milliseconds()
+	err := eachSeries(ctx, db, c.since, 1<<62, func(l labels.Labels, it chunkenc.Iterator) error {
+		s := &stream{}
+		for it.Next() == chunkenc.ValFloat {
+			s.last, s.value = it.At()
+		}
+		c.recent[l.Hash()] = s
+		return it.Err()
+	}, equal(labels.MetricName, metricName))
+	return c, err
+}
+
+// column finds the column of a property, or makes it.
+func (c *columns) column(thing, name string, now time.Time) *column {
+	props := c.of[thing]
+	if props == nil {
+		props = map[string]*column{}
+		c.of[thing] = props
+	}
+	col := props[name]
+	if col == nil {
+		col = &column{thing: thing, name: name}
+		props[name] = col
+	}
+	if now.Sub(col.asked) > recheck || now.Before(col.asked) {
+		col.desc, _ = c.h.cfg.Describe(thing, name)
+		col.asked = now
+	}
+	return col
+}
+
+// place turns a value into a sample of a stream. The stream is nil for what is
+// not kept.
+func (c *columns) place(col *column, v realtime.Value, ts int64) (*stream, float64) {
+	k, f, s, ok := read(v.JSON)
+	if !ok {
+		c.h.stats.unkept.Add(1)
+		return nil, 0
+	}
+	scale := 1.0
+	switch k {
+	case number:
+		if scale = scaleOf(col.desc.MultipleOf); scale > 1 {
+			n, exact := scaled(f, scale)
+			if col.rough = col.rough || !exact; col.rough {
+				scale = 1
+			} else {
+				f = n
+			}
+		}
+	case text:
+		if f, ok = c.h.names.number(col.thing, col.name, s, col.desc.Names); !ok {
+			c.h.stats.unnamed.Add(1)
+			return nil, 0
+		}
+	}
+	return c.stream(col, k, scale, ts), f
+}
+
+// stream finds the stream of a column, or makes it for a sample of ts. It is nil
+// when there are too many.
+func (c *columns) stream(col *column, k kind, scale float64, ts int64) *stream {
+	for _, s := range col.streams {
+		if s.kind == k && s.scale == scale {
+			return s
+		}
+	}
+	if c.streams >= maxSeries {
+		c.h.stats.refused.Add(1)
+		return nil
+	}
+	c.streams++
+	s := &stream{kind: k, scale: scale, labels: seriesLabels(col.thing, col.name, k, scale), certain: c.since, last: math.MinInt64, orig: math.MinInt64}
+	old := c.recent[s.labels.Hash()]
+	if old == nil && ts <= c.since {
+		old = c.newest(s.labels, ts-maxShift)
+	}
+	if old != nil {
+		s.last, s.orig, s.value = old.last, old.last, old.value
+	}
+	delete(c.recent, s.labels.Hash())
+	col.streams = append(col.streams, s)
+	return s
+}
+
+// newest is the newest sample of a series from a moment on, nil when there is none.
+func (c *columns) newest(l labels.Labels, from int64) *stream {
+	var s *stream
+	ms := []*labels.Matcher{equal(labelScale, l.Get(labelScale)), equal(labelType, l.Get(labelType))}
+	l.Range(func(one labels.Label) { ms = append(ms, equal(one.Name, one.Value)) })
+	err := eachSeries(c.h.closing, c.db, from, math.MaxInt64, func(_ labels.Labels, it chunkenc.Iterator) error {
+		for it.Next() == chunkenc.ValFloat {
+			if s == nil {
+				s = &stream{}
+			}
+			s.last, s.value = it.At()
+		}
+		return it.Err()
+	}, ms...)
+	if err != nil {
+		c.h.log.Warn("history does not know how far a series is", "series", l.String(), "error", err)
+	}
+	return s
+}
+
+func seriesLabels(thing, property string, k kind, scale float64) labels.Labels {
+	site, _, _ := strings.Cut(thing, "/")
+	ls := []string{labels.MetricName, metricName, labelThing, thing, labelProp, property, labelSite, site}
+	if k != number {
+		ls = append(ls, labelType, k.label())
+	}
+	if scale > 1 {
+		ls = append(ls, labelScale, strconv.FormatFloat(scale, 'f', -1, 64))
+	}
+	return labels.FromStrings(ls...)
+}
+
+// maxShift bounds how far a sample moves to find a free millisecond.
+const maxShift = 1000 // ms
+
+// admit decides where in time a sample of s goes, or that it goes nowhere
+// because it is there already. late says that the store may not take it as one
+// in order.
+func (s *stream) admit(ts int64, v float64) (at int64, late, keep bool) {
+	switch {
+	case ts > s.last:
+		at, late = ts, ts <= s.certain
+	case ts < s.orig:
+		return ts, true, true
+	case v == s.value && (ts == s.orig || ts == s.last):
+		return 0, false, false // sent twice
+	case s.last+1-ts > maxShift:
+		return 0, false, false
+	default: // another of the same moment
+		at, late = s.last+1, s.last < s.certain
+	}
+	s.last, s.orig, s.value = at, ts, v
+	return at, late, true
+}
