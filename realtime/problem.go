@@ -1,5 +1,7 @@
 package realtime
 
+import "time"
+
 // A Problem is what was wrong with something that was sent to us, for the one
 // who sent it: what, where and what was allowed. It is an error whose text may
 // be shown; every other error is ours and its text stays in the log.
@@ -32,3 +34,21 @@ func (p *Problem) Error() string {
 	}
 	return p.Message
 }
+
+// A Fault is why nothing can be stored now. Its text may be shown. What was
+// refused for it has to be sent again.
+type Fault struct {
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+}
+
+// The codes of a Fault.
+const (
+	FaultDisk     = "disk_full"
+	FaultReadOnly = "read_only"
+	FaultClock    = "clock_jump"
+	FaultFailing  = "log_failing" // the log does not store, for another reason
+)
+
+func (f *Fault) Error() string { return f.Message }

@@ -36,29 +36,6 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func report(b *testing.B, unit string, v float64) { b.ReportMetric(v, unit) }
 
-// From exec to the first answer of /readyz, with the demo line, and with the
-// log and the checkpoint of an earlier run.
-func BenchmarkStartToServing(b *testing.B) {
-	env := settings(b, map[string]string{"ECHOTWIN_DEMO": "true"})
-	var times []time.Duration
-	for range 6 {
-		begin := time.Now()
-		a, p := startProcess(b, env)
-		res, err := http.Get("http://" + a.HTTP + "/readyz")
-		if err != nil || res.StatusCode != 200 {
-			b.Fatal(res, err)
-		}
-		res.Body.Close()
-		times = append(times, time.Since(begin))
-		time.Sleep(2 * time.Second) // so that there is a log to read at the next start
-		p.Process.Kill()
-		p.Wait()
-	}
-	report(b, "ms-first", ms(times[0]))
-	report(b, "ms-again-p50", ms(quantile(times[1:], .5)))
-	report(b, "ms-budget", 500)
-}
-
 // Resident memory of the shipped binary with the demo line and one viewer.
 func BenchmarkMemoryWithDemoLine(b *testing.B) {
 	bin := shipped(b)

@@ -20,16 +20,21 @@ import (
 // current one by its head alone, so a kill halfway leaves the old one whole.
 type checkpoints struct {
 	bucket *bus.Bucket
-	epoch  string
+	bus    *bus.Bus
 	alone  bool // no other node writes into the bucket
+	hold   *bus.Hold
 
 	mu         sync.Mutex // one save at a time
 	seq        uint64     // of the newest checkpoint
 	generation string
 }
 
-// every is how much log a start has to read at most, in time.
-const every = 10 * time.Second
+// A start has to read the log after the newest checkpoint: what came in every,
+// or muchLog bytes, and what came while it was made.
+const (
+	every   = 10 * time.Second
+	muchLog = 8 << 20
+)
 
 // A head names the current checkpoint. One of another epoch belongs to a log
 // that is gone, and is not read.
@@ -55,7 +60,7 @@ func (k *checkpoints) restore(ctx context.Context, twins *twin.Twins, log *slog.
 		return fmt.Errorf("reading the checkpoint: %w", err)
 	}
 	var h head
-	if err := json.Unmarshal(b, &h); err != nil || h.Epoch != k.epoch {
+	if err := json.Unmarshal(b, &h); err != nil || !k.bus.Continues(h.Epoch) {
 		log.Warn("the checkpoint is not of this log and is not used", "error", err)
 		return nil
 	}
@@ -71,7 +76,11 @@ func (k *checkpoints) restore(ctx context.Context, twins *twin.Twins, log *slog.
 		log.Warn("the checkpoint cannot be read and is not used", "error", err)
 		return nil
 	}
+	if err := k.bus.Beyond(ctx, seq); err != nil {
+		return err
+	}
 	k.seq, k.generation = seq, h.Generation
+	k.hold.Read(seq)
 	if k.alone {
 		k.sweep(ctx, log)
 	}
@@ -93,16 +102,20 @@ func (k *checkpoints) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// keep saves now and then until ctx ends.
-func (k *checkpoints) keep(ctx context.Context, twins *twin.Twins, log *slog.Logger) error {
-	t := time.NewTicker(every)
+// keep saves now and then until ctx ends. Written counts the bytes of the log.
+func (k *checkpoints) keep(ctx context.Context, twins *twin.Twins, written func() uint64, log *slog.Logger) error {
+	t := time.NewTicker(time.Second)
 	defer t.Stop()
+	at, bytes := time.Now(), written()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			k.save(ctx, twins, log)
+			if w := written(); time.Since(at) >= every || w-bytes >= muchLog {
+				k.save(ctx, twins, log)
+				at, bytes = time.Now(), w
+			}
 		}
 	}
 }
@@ -116,7 +129,7 @@ func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Log
 	ctx, cancel := context.WithTimeout(ctx, every)
 	defer cancel()
 	seq, chunks := twins.Checkpoint()
-	h := head{Generation: rand.Text(), Epoch: k.epoch, Seq: seq, Chunks: len(chunks)}
+	h := head{Generation: rand.Text(), Epoch: k.bus.Epoch(), Seq: seq, Chunks: len(chunks)}
 	if err := k.write(ctx, h, chunks); err != nil {
 		if ctx.Err() == nil {
 			log.Warn("the checkpoint was not saved; a start would read more of the log", "error", err)
@@ -125,6 +138,7 @@ func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Log
 	}
 	old := k.generation
 	k.seq, k.generation = seq, h.Generation
+	k.hold.Read(seq)
 	for i := 0; old != ""; i++ {
 		key := head{Generation: old}.key(i)
 		if _, err := k.bucket.Get(ctx, key); err != nil {
@@ -146,3 +160,6 @@ func (k *checkpoints) write(ctx context.Context, h head, chunks [][]byte) error 
 	}
 	return k.bucket.Put(ctx, headKey, b)
 }
+
+// written counts what this node gave to the log.
+func (s *stages) written() uint64 { return s.ingest.Stats().Bytes }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -28,10 +29,13 @@ type config struct {
 	Origins         []string `env:"ECHOTWIN_ORIGINS" help:"Web origins besides our own that may open /ws and write with a cookie, such as https://panel.example.com."`
 	AdminPassword   string   `env:"ECHOTWIN_ADMIN_PASSWORD" help:"Password of the first administrator, admin. In development 123456 works without it; in production a random one is printed once."`
 
-	Data  string        `env:"ECHOTWIN_DATA" default:"data" help:"Folder that holds everything that is kept."`
-	Nats  string        `name:"nats-url" env:"NATS_URL" help:"NATS cluster to use instead of the one inside, such as nats://n1:4222,nats://n2:4222."`
-	Demo  *bool         `env:"ECHOTWIN_DEMO" negatable:"" help:"Run the demo bottling line. On in development, off in production."`
-	Drain time.Duration `env:"DRAIN" default:"10s" help:"On SIGTERM, over how long streams are told to come back elsewhere before they are closed."`
+	Data        string        `env:"ECHOTWIN_DATA" default:"data" help:"Folder that holds everything that is kept."`
+	Nats        string        `name:"nats-url" env:"NATS_URL" help:"NATS cluster to use instead of the one inside, such as nats://n1:4222,nats://n2:4222."`
+	Demo        *bool         `env:"ECHOTWIN_DEMO" negatable:"" help:"Run the demo bottling line. On in development, off in production."`
+	LogSize     bytesize      `name:"raw-size" env:"ECHOTWIN_RAW_SIZE" default:"4GB" help:"How much of the raw log is kept at most, such as 512MB or 20GB; at least 64MB."`
+	LogAge      time.Duration `name:"raw-age" env:"ECHOTWIN_RAW_AGE" default:"168h" help:"How long the raw log is kept at most."`
+	DiskReserve bytesize      `name:"disk-reserve" env:"ECHOTWIN_DISK_RESERVE" default:"64MB" help:"How much of the disk stays free: with less, nothing more is acknowledged."`
+	Drain       time.Duration `env:"DRAIN" default:"10s" help:"On SIGTERM, over how long streams are told to come back elsewhere before they are closed."`
 
 	MQTTAddr *string `name:"mqtt-addr" env:"ECHOTWIN_MQTT_ADDR" help:"Address of the MQTT door; off for none. 127.0.0.1:1883 in development, off in production until set."`
 	MQTTURL  string  `name:"mqtt-url" env:"MQTT_URL" help:"Outside MQTT broker to use instead, such as mqtt://user:password@broker:1883."`
@@ -53,6 +57,26 @@ type config struct {
 
 	LogFile  string `env:"ECHOTWIN_LOG_FILE" help:"Also log to this file, rotated at 20 MB, five kept."`
 	LogLevel string `env:"ECHOTWIN_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+}
+
+// bytesize reads 512MB, 4GB or a number of bytes.
+type bytesize int64
+
+func (b *bytesize) UnmarshalText(text []byte) error {
+	word := strings.ToUpper(strings.TrimSpace(string(text)))
+	unit := int64(1)
+	for i, suffix := range []string{"KB", "MB", "GB", "TB"} {
+		if n, ok := strings.CutSuffix(word, suffix); ok {
+			word, unit = strings.TrimSpace(n), 1<<(10*(i+1))
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(word, 64)
+	if err != nil || !(n >= 0 && n*float64(unit) < 1<<60) {
+		return fmt.Errorf("%q is no size: want a number with KB, MB, GB or TB", text)
+	}
+	*b = bytesize(n * float64(unit))
+	return nil
 }
 
 // flagOn reads the seed's kind of switch: "1", "true" and "yes" are on, "",
@@ -141,5 +165,21 @@ func readConfig(args []string, getenv func(string) string) (*config, error) {
 	if exited {
 		return nil, errHelp
 	}
+	if err == nil {
+		err = c.check()
+	}
 	return c, err
+}
+
+// check refuses what each flag alone allows.
+func (c *config) check() error {
+	switch {
+	case c.LogSize < 64<<20:
+		return fmt.Errorf("--raw-size (ECHOTWIN_RAW_SIZE) is %d bytes; at least 64MB are needed", c.LogSize)
+	case c.LogAge < time.Minute:
+		return fmt.Errorf("--raw-age (ECHOTWIN_RAW_AGE) is %v; at least a minute is needed", c.LogAge)
+	case c.DiskReserve < 1<<20:
+		return fmt.Errorf("--disk-reserve (ECHOTWIN_DISK_RESERVE) is %d bytes; at least 1MB is needed", c.DiskReserve)
+	}
+	return nil
 }

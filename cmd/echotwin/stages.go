@@ -90,7 +90,10 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 			s.close()
 		}
 	}()
-	if s.bus, err = bus.Open(ctx, bus.Config{Dir: filepath.Join(cfg.Data, "nats"), URL: cfg.Nats, Log: log}); err != nil {
+	if s.bus, err = bus.Open(ctx, bus.Config{
+		Dir: filepath.Join(cfg.Data, "nats"), URL: cfg.Nats, Log: log,
+		MaxBytes: int64(cfg.LogSize), MaxAge: cfg.LogAge, Reserve: int64(cfg.DiskReserve),
+	}); err != nil {
 		return nil, err
 	}
 	if err = s.openAuth(ctx); err != nil {
@@ -207,7 +210,7 @@ func (s *stages) openTwins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.saved = &checkpoints{bucket: bucket, epoch: s.bus.Epoch(), alone: s.cfg.Nats == ""}
+	s.saved = &checkpoints{bucket: bucket, bus: s.bus, alone: s.cfg.Nats == "", hold: s.bus.Hold("checkpoint", 0)}
 	return s.saved.restore(ctx, s.twins, s.log)
 }
 

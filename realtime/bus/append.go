@@ -46,25 +46,35 @@ func (b *Bus) Append(ctx context.Context, lines []byte) (uint64, error) {
 		return 0, err
 	}
 	defer b.leave()
+	if f := b.Fault(); f != nil {
+		return 0, f
+	}
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
-	seq, err := b.store(ctx, b.ids.next(), lines)
+	// A segment is not closed under a bundle that may be tried again.
+	b.row.turn.RLock()
+	seq, err := b.store(ctx, b.row.active(), b.ids.next(), lines)
+	if err == nil {
+		b.saw(seq)
+	}
+	b.row.turn.RUnlock()
 	if err != nil {
+		b.suspect(err)
 		return 0, fmt.Errorf("bus: %w", err)
 	}
-	b.saw(seq)
+	b.grown(len(lines))
 	return seq, nil
 }
 
 // store tries until the log has said yes or no, or the time is over. unsure
 // remembers that a try went out and was never answered: after that, only a yes
 // is certain, since a no may be the answer to the second try alone.
-func (b *Bus) store(ctx context.Context, id string, lines []byte) (uint64, error) {
+func (b *Bus) store(ctx context.Context, seg *segment, id string, lines []byte) (uint64, error) {
 	unsure := false
 	for {
 		try, cancel := context.WithTimeout(ctx, appendTry)
-		ack, err := b.js.Publish(try, subject, lines,
-			jetstream.WithMsgID(id), jetstream.WithExpectStream(logName), jetstream.WithRetryAttempts(0))
+		ack, err := b.js.Publish(try, seg.subject, lines,
+			jetstream.WithMsgID(id), jetstream.WithExpectStream(seg.name), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {
 			return ack.Sequence, nil // of the first try, if that was the one that was stored
@@ -79,7 +89,7 @@ func (b *Bus) store(ctx context.Context, id string, lines []byte) (uint64, error
 		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded):
 			// Nobody took it: the cluster is electing, or the connection is down.
 			// A server of our own that takes nothing has stopped for good.
-			again = b.server == nil
+			again = b.inside == nil
 		default:
 			unsure = true
 		}

@@ -15,11 +15,11 @@ import (
 func TestASecondTryIsNotASecondBundle(t *testing.T) {
 	b := open(t, Config{Dir: t.TempDir()})
 	mustAppend(t, b, 1, 1)
-	first, err := b.store(t.Context(), "an id", line(2))
+	first, err := b.store(t.Context(), b.row.active(), "an id", line(2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := b.store(t.Context(), "an id", line(2))
+	second, err := b.store(t.Context(), b.row.active(), "an id", line(2))
 	if err != nil || second != first {
 		t.Errorf("the second try is %d, the first %d: %v", second, first, err)
 	}
@@ -97,7 +97,7 @@ func TestANoIsNotUnsure(t *testing.T) {
 	if _, err := b.Append(t.Context(), []byte(strings.Repeat("x", 1<<20))); err != nil {
 		t.Errorf("1 MB: %v", err)
 	}
-	cfg := b.stream.CachedInfo().Config
+	cfg := b.row.active().stream.CachedInfo().Config
 	cfg.Sealed = true
 	if _, err := b.js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)

@@ -14,9 +14,19 @@
 // once, and goes on with what is appended, until its context ends.
 //
 // The log keeps what fits into Config.MaxBytes and Config.MaxAge; the oldest
-// bundles go first. Epoch names the log: it is random, made with the log, and
-// another one after the log was wiped, so that a number of one log is never
-// taken for a number of another.
+// bundles go first, but none that a Hold still waits for. Epoch names the log:
+// it is random, made with the log, and another one after the log was wiped, so
+// that a number of one log is never taken for a number of another.
+//
+// Inside this process the log is a row of segments, so that a start after a
+// crash reads the last one only, however long the log is.
+//
+// # When it cannot store
+//
+// Before the disk is full, and when the folder cannot be written to, Append
+// refuses with a *realtime.Fault; Fault tells it without an Append. Reading
+// goes on, and storing does by itself, within some seconds after the cause is
+// gone. When NATS itself has failed, it is started anew in place.
 //
 // # Buckets
 //
@@ -39,7 +49,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -55,11 +64,17 @@ type Config struct {
 	// URL is a NATS server or cluster outside, such as nats://a:4222,nats://b:4222.
 	URL string
 	// MaxBytes and MaxAge bound the log. Zero means 4 GB and 7 days. When the
-	// disk has not enough room, the log is made smaller, with a warning.
-	// After a crash NATS reads the whole log before it serves, somewhat under a
-	// second a GB; after Close it does not.
+	// disk has not enough room, the log keeps less, with a warning.
 	MaxBytes int64
 	MaxAge   time.Duration
+	// Segment is how many bytes of the log a start after a crash reads at most.
+	// Zero means 64 MB, or less for a small log.
+	Segment int64
+	// Reserve is how many bytes of the disk stay free: before, nothing more is
+	// stored. Zero means 64 MB.
+	Reserve int64
+	// Look is how often the disk is looked at. Zero means every two seconds.
+	Look time.Duration
 	// Log gets the warnings of NATS and of the bus. Nil means slog.Default().
 	Log *slog.Logger
 }
@@ -69,14 +84,19 @@ type Config struct {
 type Bus struct {
 	cfg    Config
 	log    *slog.Logger
-	lock   *os.File       // embedded only
-	server *server.Server // embedded only
+	opened time.Time
+	lock   *os.File // embedded only
+	inside *inside  // the server in this process; nil with one outside
 	nc     *nats.Conn
 	js     jetstream.JetStream
-	stream jetstream.Stream
+	row    row
 	epoch  string
+	before []string // the epochs that this log had before, the oldest first
 	ids    ids
 	last   atomic.Uint64 // the newest seq seen by this process
+	holds  holds
+	guard  guard
+	damage atomic.Pointer[Damage]
 
 	closing context.Context // ends with Close; everything that waits listens to it
 	close   context.CancelFunc
@@ -94,10 +114,19 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = 7 * 24 * time.Hour
 	}
+	if cfg.Segment == 0 {
+		cfg.Segment = min(max(cfg.MaxBytes/16, minSegment), maxSegment)
+	}
+	if cfg.Reserve == 0 {
+		cfg.Reserve = 64 << 20
+	}
+	if cfg.Look == 0 {
+		cfg.Look = 2 * time.Second
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	b := &Bus{cfg: cfg, log: cfg.Log, ids: newIDs()}
+	b := &Bus{cfg: cfg, log: cfg.Log, opened: time.Now(), ids: newIDs(), guard: newGuard()}
 	b.closing, b.close = context.WithCancel(context.Background())
 	if err := b.open(ctx); err != nil {
 		b.Close()
@@ -107,11 +136,14 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 }
 
 func (b *Bus) open(ctx context.Context) (err error) {
+	var name string
+	var before int64
 	if b.cfg.URL == "" {
 		if b.lock, err = lockDir(b.cfg.Dir); err != nil {
 			return err
 		}
-		if b.server, err = startServer(b.cfg.Dir, b.log); err != nil {
+		name, before = tail(b.cfg.Dir)
+		if b.inside, err = startInside(b.cfg.Dir, b.log); err != nil {
 			return err
 		}
 	}
@@ -121,7 +153,20 @@ func (b *Bus) open(ctx context.Context) (err error) {
 	if b.js, err = jetstream.New(b.nc); err != nil {
 		return err
 	}
-	return b.openLog(ctx)
+	if b.inside == nil {
+		return b.openOutside(ctx)
+	}
+	now, after := tail(b.cfg.Dir)
+	if err = b.openRow(ctx); err != nil {
+		return err
+	}
+	if now == name && after < before {
+		if err = b.mend(ctx, Damage{Bytes: before - after}, b.Last()); err != nil {
+			return err
+		}
+	}
+	b.using.Go(b.watch)
+	return nil
 }
 
 // Epoch names the log that the sequence numbers belong to.
@@ -139,9 +184,15 @@ func (b *Bus) saw(seq uint64) {
 
 // Ready says why the log cannot store now, or nil.
 func (b *Bus) Ready() error {
+	if b.closing.Err() != nil {
+		return ErrClosed
+	}
+	if f := b.Fault(); f != nil {
+		return f
+	}
 	ctx, cancel := context.WithTimeout(b.closing, time.Second)
 	defer cancel()
-	info, err := b.stream.Info(ctx)
+	info, err := b.row.active().stream.Info(ctx)
 	switch {
 	case b.closing.Err() != nil:
 		return ErrClosed
@@ -169,18 +220,30 @@ type Stats struct {
 	Messages    uint64 // bundles that are kept
 	Bytes       uint64 // on disk
 	First, Last uint64 // the oldest kept and the newest sequence number
+	Segments    int
+	Held        uint64 // bundles that some Hold has not read yet
 }
 
 // Stats asks the log for its size. It is all zero when the log does not answer.
 func (b *Bus) Stats() Stats {
 	ctx, cancel := context.WithTimeout(b.closing, time.Second)
 	defer cancel()
-	info, err := b.stream.Info(ctx)
+	closed := b.row.closed()
+	info, err := b.row.active().stream.Info(ctx)
 	if err != nil {
 		return Stats{}
 	}
-	s := info.State
-	return Stats{Messages: s.Msgs, Bytes: s.Bytes, First: s.FirstSeq, Last: s.LastSeq}
+	s := Stats{Messages: info.State.Msgs, Bytes: info.State.Bytes, First: info.State.FirstSeq, Last: b.Last(), Segments: len(closed) + 1}
+	if a := b.row.active(); a.marked && s.First == a.first {
+		s.Messages, s.First = s.Messages-1, s.First+1
+	}
+	for i := len(closed) - 1; i >= 0; i-- {
+		s.Messages += closed[i].bundles
+		s.Bytes += closed[i].bytes
+		s.First = closed[i].oldest
+	}
+	s.Held = b.held(s.Last)
+	return s
 }
 
 // enter keeps the server up until leave. It refuses after Close.
@@ -211,9 +274,8 @@ func (b *Bus) Close() {
 	if b.nc != nil {
 		b.nc.Close()
 	}
-	if b.server != nil {
-		b.server.Shutdown()
-		b.server.WaitForShutdown()
+	if b.inside != nil {
+		b.inside.stop()
 	}
 	if b.lock != nil {
 		b.lock.Close() // the system frees the lock with the file

@@ -83,9 +83,6 @@ func TestReopenKeepsTheLogAndItsEpoch(t *testing.T) {
 	if b.Last() != 5 {
 		t.Errorf("Last() = %d, want 5", b.Last())
 	}
-	if cfg := b.stream.CachedInfo().Config; cfg.MaxAge != time.Hour || cfg.MaxBytes != 1<<30 {
-		t.Errorf("the new limits are not taken: %v, %d", cfg.MaxAge, cfg.MaxBytes)
-	}
 	names, _ := read(t, b, 0, 5)
 	if strings.Join(names, " ") != "1 2 3 4 5" {
 		t.Errorf("got %v", names)
@@ -99,36 +96,6 @@ func TestReopenKeepsTheLogAndItsEpoch(t *testing.T) {
 	if b.Epoch() == epoch || b.Last() != 0 {
 		t.Errorf("a wiped log has the epoch %q of the old one, or Last() = %d", b.Epoch(), b.Last())
 	}
-}
-
-func TestTheLogKeepsItsSize(t *testing.T) {
-	b := open(t, Config{Dir: t.TempDir(), MaxBytes: 1 << 20})
-	big := []byte(strings.Repeat(string(line(1)), 1000))
-	for range 40 {
-		if _, err := b.Append(t.Context(), big); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s := b.Stats()
-	if s.Bytes > 1<<20 || s.Last != 40 || s.First < 2 || s.Messages != s.Last-s.First+1 {
-		t.Errorf("got %+v, want at most 1 MB of the newest", s)
-	}
-}
-
-func TestADiskSmallerThanTheLog(t *testing.T) {
-	dir := t.TempDir()
-	var said transcript
-	cfg := Config{Dir: dir, MaxBytes: 1 << 60, Log: slog.New(slog.NewTextHandler(&said, nil))}
-	b := open(t, cfg)
-	mustAppend(t, b, 1, 1)
-	if got := b.stream.CachedInfo().Config.MaxBytes; got >= 1<<60 || got < minBytes {
-		t.Errorf("the log may grow to %d", got)
-	}
-	if !strings.Contains(said.String(), "too small") {
-		t.Errorf("nobody is told: %s", said.String())
-	}
-	b.Close()
-	mustAppend(t, open(t, cfg), 2, 2)
 }
 
 func TestAfterClose(t *testing.T) {

@@ -23,7 +23,7 @@ const (
 )
 
 // Consume calls apply with every bundle after the given number, in order and
-// each once, from the goroutine that called Consume, until ctx ends; then it
+// each once (a few have no records), from the goroutine that called Consume, until ctx ends; then it
 // returns nil. It follows the log over lost connections. If the log no longer
 // has the bundle after that number, it begins with the oldest it has, and says
 // so in the log of the process. A bundle that cannot be read is reported there
@@ -61,14 +61,29 @@ type reader struct {
 	apply func(realtime.Bundle)
 }
 
-// follow reads until ctx ends or the consumer is beyond repair.
+// follow reads segment after segment until ctx ends or the consumer is beyond
+// repair.
 func (r *reader) follow(ctx context.Context) error {
-	if err := r.check(ctx); err != nil {
-		return err
+	for {
+		seg := r.bus.row.find(r.next)
+		if err := r.check(ctx, seg); err != nil {
+			return err
+		}
+		if err := r.read(ctx, seg); err != nil {
+			return err
+		}
 	}
-	c, err := r.bus.js.OrderedConsumer(ctx, logName, jetstream.OrderedConsumerConfig{
+}
+
+// read reads one segment. It returns nil when there is nothing left in it.
+func (r *reader) read(ctx context.Context, seg *segment) error {
+	if seg.marked && r.next <= seg.first {
+		r.skip(seg.first)
+		r.give(realtime.Bundle{Seq: seg.first})
+	}
+	c, err := r.bus.js.OrderedConsumer(ctx, seg.name, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   r.next,
+		OptStartSeq:   max(r.next, seg.first),
 	})
 	if err != nil {
 		return err
@@ -101,11 +116,17 @@ func (r *reader) follow(ctx context.Context) error {
 	}()
 	r.began = true
 	for {
+		then, changed := r.bus.row.state(seg, r.next)
+		if then > 0 {
+			r.next = max(r.next, then)
+			return nil
+		}
 		select {
 		case m := <-msgs:
 			if err := r.take(m); err != nil {
 				return err
 			}
+		case <-changed:
 		case <-ended:
 			return errors.New("the subscription ended")
 		case <-ctx.Done():
@@ -115,8 +136,11 @@ func (r *reader) follow(ctx context.Context) error {
 }
 
 // check makes sure that this is the log that next is a number of.
-func (r *reader) check(ctx context.Context) error {
-	info, err := r.bus.stream.Info(ctx)
+func (r *reader) check(ctx context.Context, seg *segment) error {
+	if r.bus.row.isClosed(seg) {
+		return nil // it has the bundle, or a later one
+	}
+	info, err := seg.stream.Info(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,13 +164,22 @@ func (r *reader) take(m jetstream.Msg) error {
 	if seq < r.next {
 		return nil // seen before the consumer was made anew
 	}
+	r.skip(seq)
+	r.give(realtime.Bundle{Seq: seq, Records: r.bus.records(seq, m.Data())})
+	return nil
+}
+
+// skip says what is missing before the number.
+func (r *reader) skip(seq uint64) {
 	if seq > r.next {
 		r.bus.log.Warn("the log no longer has some bundles", "from", r.next, "to", seq-1)
 	}
-	r.apply(realtime.Bundle{Seq: seq, Records: r.bus.records(seq, m.Data())})
-	r.next = seq + 1
-	r.bus.saw(seq)
-	return nil
+}
+
+func (r *reader) give(b realtime.Bundle) {
+	r.apply(b)
+	r.next = b.Seq + 1
+	r.bus.saw(b.Seq)
 }
 
 // records reads the lines of a bundle. Lines that cannot be read, written by

@@ -122,7 +122,8 @@ func TestAnOutsideServerThatStaysAwayIsAnError(t *testing.T) {
 }
 
 func TestALogThatWasReplacedIsNoticed(t *testing.T) {
-	b := open(t, Config{Dir: t.TempDir()})
+	s := outside(t, server.Options{Port: -1, StoreDir: t.TempDir()})
+	b := open(t, Config{URL: s.ClientURL()})
 	mustAppend(t, b, 1, 3)
 	if err := b.js.DeleteStream(t.Context(), logName); err != nil {
 		t.Fatal(err)
@@ -130,7 +131,9 @@ func TestALogThatWasReplacedIsNoticed(t *testing.T) {
 	if err := b.Ready(); err == nil {
 		t.Error("ready without a log")
 	}
-	if _, err := b.Append(t.Context(), line(4)); err == nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := b.Append(ctx, line(4)); err == nil {
 		t.Error("stored without a log")
 	}
 	if _, err := b.create(t.Context(), b.logConfig("another")); err != nil {
@@ -167,7 +170,7 @@ func TestAClusterThatLosesItsLeader(t *testing.T) {
 		urls = append(urls, servers[name].ClientURL())
 	}
 	one := openWhenReady(t, strings.Join(urls, ","))
-	cfg := one.stream.CachedInfo().Config
+	cfg := one.row.active().stream.CachedInfo().Config
 	cfg.Replicas = 1 // as if it had been made before the servers met
 	if _, err := one.js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
@@ -176,7 +179,7 @@ func TestAClusterThatLosesItsLeader(t *testing.T) {
 	if one.Epoch() != two.Epoch() {
 		t.Errorf("two nodes, two epochs: %q and %q", one.Epoch(), two.Epoch())
 	}
-	if n := one.stream.CachedInfo().Config.Replicas; n != 3 {
+	if n := one.row.active().stream.CachedInfo().Config.Replicas; n != 3 {
 		t.Errorf("%d replicas", n)
 	}
 	names, stop := follow(t, two)
@@ -184,7 +187,7 @@ func TestAClusterThatLosesItsLeader(t *testing.T) {
 	expect(t, names, 1, 20)
 	bucketIsTheSameEverywhere(t, one, two)
 
-	info, err := one.stream.Info(t.Context())
+	info, err := one.row.active().stream.Info(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +206,7 @@ func openWhenReady(t *testing.T, url string) *Bus {
 		b, err := Open(t.Context(), Config{URL: url, Log: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			t.Cleanup(b.Close)
-			if b.stream.CachedInfo().Config.Replicas == 3 {
+			if b.row.active().stream.CachedInfo().Config.Replicas == 3 {
 				return b
 			}
 			b.Close() // made before all servers had met; the next Open makes up for it

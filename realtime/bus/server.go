@@ -2,8 +2,11 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +18,68 @@ import (
 // value or a bundle may have.
 const maxPayload = 1<<20 + 64<<10
 
+// inside is the server in this process. It can be started anew under the
+// connection, which then connects again by itself.
+type inside struct {
+	dir string
+	log *slog.Logger
+
+	mu sync.Mutex
+	s  *server.Server // nil while there is none
+}
+
+func startInside(dir string, log *slog.Logger) (*inside, error) {
+	s, err := startServer(dir, log)
+	if err != nil {
+		return nil, err
+	}
+	return &inside{dir: dir, log: log, s: s}, nil
+}
+
+// InProcessConn is how the connection reaches the server.
+func (i *inside) InProcessConn() (net.Conn, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.s == nil {
+		return nil, errors.New("the server is down")
+	}
+	return i.s.InProcessConn()
+}
+
+func (i *inside) id() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.s == nil {
+		return ""
+	}
+	return i.s.ID()
+}
+
+func (i *inside) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.end()
+}
+
+func (i *inside) end() {
+	if i.s != nil {
+		i.s.Shutdown()
+		i.s.WaitForShutdown()
+		i.s = nil
+	}
+}
+
+// restart reads everything back from the disk: what NATS could not write once
+// it does not try again.
+func (i *inside) restart() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.end()
+	s, err := startServer(i.dir, i.log)
+	i.s = s
+	return err
+}
+
 // startServer runs NATS in this process, without a port of its own.
 func startServer(dir string, log *slog.Logger) (*server.Server, error) {
 	s, err := server.NewServer(&server.Options{
@@ -25,6 +90,9 @@ func startServer(dir string, log *slog.Logger) (*server.Server, error) {
 		StoreDir:   dir,
 		SyncAlways: true, // an acknowledgement means: on disk
 		MaxPayload: maxPayload,
+		// How much the log may take is ours to see to, and so is the disk.
+		JetStreamMaxStore:  1 << 60,
+		JetStreamMaxMemory: 1 << 30,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
@@ -81,8 +149,8 @@ func (b *Bus) connect(ctx context.Context) (*nats.Conn, error) {
 			b.log.Warn("nats", "error", err)
 		}),
 	}
-	if b.server != nil {
-		return nats.Connect("", append(opts, nats.InProcessServer(b.server))...)
+	if b.inside != nil {
+		return nats.Connect("", append(opts, nats.InProcessServer(b.inside))...)
 	}
 	if d, ok := ctx.Deadline(); ok {
 		opts = append(opts, nats.Timeout(time.Until(d)))

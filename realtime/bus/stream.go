@@ -45,8 +45,9 @@ func apiCode(err error) int {
 	return 0
 }
 
-// openLog finds the log, or makes it with a new epoch.
-func (b *Bus) openLog(ctx context.Context) error {
+// openOutside finds the log on a server outside, or makes it with a new epoch.
+// There it is one stream, and how it starts after a crash is that server's affair.
+func (b *Bus) openOutside(ctx context.Context) error {
 	s, err := b.js.Stream(ctx, logName)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = b.create(ctx, b.logConfig(rand.Text()[:8]))
@@ -62,9 +63,13 @@ func (b *Bus) openLog(ctx context.Context) error {
 	if info.Config.Metadata[epochKey] == "" {
 		return fmt.Errorf("the server has a stream %s that is not ours", logName)
 	}
-	b.stream, b.epoch = s, info.Config.Metadata[epochKey]
+	b.epoch = info.Config.Metadata[epochKey]
 	b.saw(info.State.LastSeq)
-	return b.adjust(ctx, info.Config)
+	if s, err = b.adjust(ctx, s); err != nil {
+		return err
+	}
+	b.row.set([]*segment{{name: logName, subject: subject, first: 1, stream: s}})
+	return nil
 }
 
 func (b *Bus) logConfig(epoch string) jetstream.StreamConfig {
@@ -85,7 +90,7 @@ func (b *Bus) logConfig(epoch string) jetstream.StreamConfig {
 // log no larger than the disk.
 func (b *Bus) create(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	cfg.Replicas = 1
-	if b.server == nil {
+	if b.inside == nil {
 		cfg.Replicas = replicas
 	}
 	for {
@@ -107,7 +112,7 @@ func (b *Bus) create(ctx context.Context, cfg jetstream.StreamConfig) (jetstream
 // It stays as it is when the cluster is still not.
 func (b *Bus) raise(ctx context.Context, s jetstream.Stream) jetstream.Stream {
 	cfg := s.CachedInfo().Config
-	if b.server != nil || cfg.Replicas >= replicas {
+	if b.inside != nil || cfg.Replicas >= replicas {
 		return s
 	}
 	cfg.Replicas = replicas
@@ -119,13 +124,14 @@ func (b *Bus) raise(ctx context.Context, s jetstream.Stream) jetstream.Stream {
 
 // adjust brings the limits of a log that was made earlier to the configured
 // ones. A log that had to be made smaller stays so.
-func (b *Bus) adjust(ctx context.Context, have jetstream.StreamConfig) error {
+func (b *Bus) adjust(ctx context.Context, s jetstream.Stream) (jetstream.Stream, error) {
+	have := s.CachedInfo().Config
 	want := have
 	want.MaxAge = b.cfg.MaxAge
 	want.Duplicates = min(dedupe, b.cfg.MaxAge)
 	want.MaxBytes = b.cfg.MaxBytes
 	if want.MaxAge == have.MaxAge && want.MaxBytes == have.MaxBytes && want.Duplicates == have.Duplicates {
-		return nil
+		return s, nil
 	}
 	s, err := b.js.UpdateStream(ctx, want)
 	if code := apiCode(err); code == errNoStorage || code == errNoResources {
@@ -134,8 +140,7 @@ func (b *Bus) adjust(ctx context.Context, have jetstream.StreamConfig) error {
 		s, err = b.js.UpdateStream(ctx, want)
 	}
 	if err != nil {
-		return fmt.Errorf("change the limits of the log: %w", err)
+		return nil, fmt.Errorf("change the limits of the log: %w", err)
 	}
-	b.stream = s
-	return nil
+	return s, nil
 }

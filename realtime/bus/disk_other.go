@@ -1,0 +1,8 @@
+//go:build !darwin && !dragonfly && !freebsd && !linux && !windows
+
+package bus
+
+import "errors"
+
+// freeBytes cannot be told here; a full disk is noticed when a write fails.
+func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }
