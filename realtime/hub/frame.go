@@ -22,9 +22,12 @@ const (
 func (w wire) String() string { return [...]string{"ws", "sse", "ndjson"}[w] }
 
 const (
-	opText  = 0x1
-	opClose = 0x8
-	opPong  = 0xA
+	opMore   = 0x0 // of a message in parts
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xA
 )
 
 // appendFrame appends one frame in the connection's own wire. Cursor is the seq

@@ -67,6 +67,16 @@ func (k *socket) close(bool) { k.net.Close() }
 
 func (k *socket) closeWrite() { k.net.CloseWrite() }
 
+// wait returns when there is something to read, or the connection is over.
+func (k *socket) wait() error { return k.raw.Read(readable) }
+
+// readable looks without taking anything.
+func readable(fd uintptr) bool {
+	var b [1]byte
+	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err != syscall.EAGAIN
+}
+
 // left looks whether the client has closed its side, without taking anything of
 // what it sent.
 func (k *socket) left() bool {
