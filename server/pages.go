@@ -53,7 +53,7 @@ func loadPages(web fs.FS) (*pages, error) {
 		}
 		sum := sha256.Sum256(b)
 		p.files[name] = &file{
-			name: name, content: b, typ: mime.TypeByExtension(path.Ext(name)),
+			name: name, content: b, typ: typeOf(name),
 			etag:    base64.RawURLEncoding.EncodeToString(sum[:12]),
 			forever: strings.HasPrefix(name, "public/assets/"),
 		}
@@ -61,6 +61,20 @@ func loadPages(web fs.FS) (*pages, error) {
 	})
 	return p, err
 }
+
+// typeOf is the media type by a file's name. A declaration of types is text to
+// whoever opens it; by its ending it would be a video.
+func typeOf(name string) string {
+	if strings.HasSuffix(name, ".d.ts") {
+		return "text/plain; charset=utf-8"
+	}
+	return mime.TypeByExtension(path.Ext(name))
+}
+
+// clientFiles are the live client, which pages of any site may load: browsers
+// fetch a module of another site only when that site allows it. What it can
+// reach there is guarded by the origin check of /ws.
+const clientFiles = "public/echotwin."
 
 // public answers GET /public/…: what needs no session, and nothing else.
 func (s *Server) public(c echo.Context) error {
@@ -76,6 +90,9 @@ func (s *Server) public(c echo.Context) error {
 	h.Set(echo.HeaderCacheControl, "no-cache")
 	if f.forever {
 		h.Set(echo.HeaderCacheControl, "public, max-age=31536000, immutable")
+	}
+	if strings.HasPrefix(name, clientFiles) {
+		h.Set(echo.HeaderAccessControlAllowOrigin, "*")
 	}
 	if strings.HasPrefix(f.typ, "text/html") || strings.HasPrefix(f.typ, "image/svg") {
 		h.Set("Content-Security-Policy", pagePolicy)

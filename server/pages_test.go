@@ -19,6 +19,8 @@ func TestS5StaticFiles(t *testing.T) {
 		"/public/login.html":           "text/html",
 		"/public/favicon.svg":          "image/svg+xml",
 		"/public/assets/app-1f3a9c.js": "text/javascript",
+		"/public/echotwin.js":          "text/javascript",
+		"/public/echotwin.d.ts":        "text/plain",
 	} {
 		a := s.get(path)
 		a.want(t, 200, "")
@@ -41,6 +43,27 @@ func TestS5StaticFiles(t *testing.T) {
 		if got := s.get(path).Header.Get("Cache-Control"); got != want {
 			t.Errorf("%s: Cache-Control %q", path, got)
 		}
+	}
+}
+
+// A page of another site may load the live client, and nothing else of ours.
+func TestOtherSitesMayLoadTheClient(t *testing.T) {
+	s := newSite(t)
+	for path, want := range map[string]string{
+		"/public/echotwin.js":          "*",
+		"/public/echotwin.d.ts":        "*",
+		"/public/assets/app-1f3a9c.js": "",
+		"/public/favicon.svg":          "",
+		"/login.html":                  "",
+		"/api/me":                      "",
+	} {
+		a := s.get(path, "Origin: https://elsewhere.example")
+		if got := a.Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("%s allows %q, want %q", path, got, want)
+		}
+	}
+	if got := s.get("/public/echotwin.js").Header.Get("Cache-Control"); got != "no-cache" {
+		t.Errorf("its address stays, so it must be asked for again, but got Cache-Control %q", got)
 	}
 }
 

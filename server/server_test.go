@@ -81,6 +81,8 @@ var built = fstest.MapFS{
 	"docs.html":                   {Data: []byte("<!doctype html><title>API</title>")},
 	"public/.gitkeep":             {},
 	"public/favicon.svg":          {Data: []byte("<svg xmlns='http://www.w3.org/2000/svg'/>")},
+	"public/echotwin.js":          {Data: []byte("export const connect = 1")},
+	"public/echotwin.d.ts":        {Data: []byte("export declare const connect: number")},
 	"public/assets/app-1f3a9c.js": {Data: []byte("console.log('" + strings.Repeat("speed ", 400) + "')")},
 }
 

@@ -118,6 +118,20 @@ export class Connection {
     return this.#sync.watch(typeof wish === "string" ? { path: wish } : wish, watcher);
   }
 
+  /** Resolves when all that is watched is here; rejects when the connection ends. */
+  whenLive(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (link: Link) => {
+        if (link.phase !== "live" && link.phase !== "ended") return;
+        leave();
+        if (link.phase === "live") resolve();
+        else reject(new Error(`the connection ended: ${link.word || link.reason} (${link.code})`));
+      };
+      const leave = this.onLink(look);
+      look(this.#link);
+    });
+  }
+
   start(): void {
     this.#awake ??= onWake(() => this.wake());
     if (!this.#socket) this.#connect();

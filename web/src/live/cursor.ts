@@ -10,7 +10,7 @@ import type { Fact, Snapshot, Update } from "./frames";
  */
 export class Cursor {
   epoch = "";
-  /** A resume from here loses nothing. Zero: nothing is there yet. */
+  /** A resume from here loses nothing of what is whole. An empty log is at 0. */
   seq = 0;
   #last = 0; // of the newest frame, which the prev of the next update names
   #open = 0; // seq of a group of facts whose last has not come

@@ -305,6 +305,28 @@ describe("commands", () => {
   });
 });
 
+describe("whenLive", () => {
+  it("resolves when all is here, at once when it is already", async () => {
+    const { server, connection } = start();
+    const then = vi.fn();
+    void connection.whenLive().then(then);
+    server.last.say(hello());
+    await vi.advanceTimersByTimeAsync(0);
+    expect(then).not.toHaveBeenCalled();
+    server.last.say(snapshot(100, {}));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(then).toHaveBeenCalledOnce();
+    await connection.whenLive();
+  });
+
+  it("rejects with the server's word when it ends before", async () => {
+    const { server, connection } = start();
+    const live = connection.whenLive();
+    server.last.end(4500, "not_signed_in");
+    await expect(live).rejects.toThrow("not_signed_in (4500)");
+  });
+});
+
 describe("connect", () => {
   it.each([
     ["https://twin.example.com", "wss://twin.example.com/ws"],

@@ -136,7 +136,7 @@ export class Sync {
   }
 
   #goOn(): void {
-    const feeds = this.cursor.seq > 0 ? this.#feeds.toResume() : [];
+    const feeds = this.#feeds.toResume();
     const { epoch, seq } = this.cursor;
     const id = `resume-${++this.#n}`;
     const request: ClientFrame = { type: "resume", id, epoch, seq, subs: feeds.map((feed) => feed.wish) };

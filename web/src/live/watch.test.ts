@@ -249,6 +249,18 @@ describe("after a loss", () => {
     expect(server.last.of("unsub")).toEqual([{ type: "unsub", sub: "s1" }]);
   });
 
+  it("a log that was empty is gone on with from its beginning, and what came meanwhile is not missed", async () => {
+    const { server, connection } = start();
+    connection.watch("plant/line1/**");
+    await flush();
+    server.last.say(snapshot(0, {}));
+    server.last.end(1006);
+    await vi.advanceTimersByTimeAsync(300);
+    server.last.say(hello());
+    expect(server.last.of("resume")).toMatchObject([{ epoch: "k3f9", seq: 0 }]);
+    expect(server.last.of("sub")).toEqual([]);
+  });
+
   it("a resume that is answered from a snapshot is over with its last page", async () => {
     const { server, connection } = await watching();
     server.last.end(1006);
