@@ -21,4 +21,9 @@ for (const { what, limit, names } of budgets) {
   console.log(`${what.padEnd(8)} ${String(sum).padStart(6)} of ${limit} bytes gzipped`);
   over ||= sum > limit;
 }
+// The live client for others is a file of its own, which no page of ours loads.
+const client = gzipSync(readFileSync(new URL("public/echotwin.js", dist)), { level: 9 }).length;
+console.log(`client   ${String(client).padStart(6)} of 8000 bytes gzipped`);
+if (page.includes("echotwin.js")) throw new Error("app.html loads the live client a second time");
+over ||= client > 8000;
 if (over) process.exit(1);
