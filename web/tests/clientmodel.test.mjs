@@ -10,7 +10,7 @@ import { Script } from "./harness/script.mjs";
 import { act } from "./harness/stage.mjs";
 
 const seed = Number(process.env.ECHOTWIN_SEED ?? Math.floor(Math.random() * 1e9));
-const rounds = Number(process.env.ECHOTWIN_ROUNDS ?? 12);
+const rounds = Number(process.env.ECHOTWIN_ROUNDS ?? 8);
 
 /** Numbers that a seed decides (mulberry32). */
 function dice(seed) {
