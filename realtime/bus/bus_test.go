@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		appender(dir)
 		return
 	}
+	if dir := os.Getenv("BUS_TEST_HISTORIAN"); dir != "" {
+		historian(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
