@@ -72,6 +72,7 @@ type Change struct {
 	TS      time.Time // of the newest reading in it
 	Values  []Value   // each name at most once
 	Samples int       // how many readings it stands for
+	Seqs    []uint64  // where each of Values changed; nil means with the update
 	Marks   *Marks    // nil when they did not change
 	Removed bool      // the thing is gone; everything else is empty
 }

@@ -47,7 +47,7 @@ const (
 
 // operations are all routes, in the order in which people read them.
 func operations() []operation {
-	return slices.Concat(signIn(), pageOperations(), thingOperations(), streamOperations(), telemetryOperations(), historyOperations(), commandOperations(), assistantOperations(), accountOperations(), opsOperations())
+	return slices.Concat(signIn(), pageOperations(), thingOperations(), streamOperations(), connectionOperations(), telemetryOperations(), historyOperations(), commandOperations(), assistantOperations(), accountOperations(), opsOperations())
 }
 
 func signIn() []operation {
@@ -98,6 +98,18 @@ func streamOperations() []operation {
 	return []operation{
 		{method: "GET", path: "/ws", tag: tag, summary: "WebSocket; see /docs/streams", status: 101, params: []string{"path", "rate", "ticket"}, errors: []int{401, 403}, note: "Without a cookie, a header or a ticket the first frame has to be auth."},
 		{method: "GET", path: "/events", tag: tag, summary: "The same frames as server-sent events or as lines of JSON; see /docs/streams", access: reader, params: []string{"path", "fields", "rate", "since", "replay", "replayTo", "speed", "format", "ticket"}, answerType: "text/event-stream", errors: []int{400, 422, 429, 503}},
+	}
+}
+
+func connectionOperations() []operation {
+	const tag = "connections"
+	return []operation{
+		{method: "GET", path: "/api/connections", tag: tag, summary: "Who is connected to /ws and /events of this node", access: admin, params: []string{"limit", "after", "connectionsOf"}, answer: "Connections", errors: []int{400, 422, 503},
+			note: "In the order in which they came. lag is how far a connection is behind what it follows; a slow rate of its own is lag, too. Needs a session, or a token with the scope admin and for all things."},
+		{method: "DELETE", path: "/api/connections/{id}", tag: tag, summary: "Close a connection", access: admin, params: []string{"connection", "reason", "reconnectIn"}, status: 204, errors: []int{404, 422, 503},
+			note: "Its client is told with the frame bye, code closed, and the close code 4002, or 4502 when it is never to come back."},
+		{method: "GET", path: "/api/viewers", tag: tag, summary: "Things that somebody follows, and how many do", access: reader, params: []string{"path", "limit", "after", "ticket"}, answer: "Viewers", errors: []int{400, 422},
+			note: "Connections of /ws and /events of this node that may see the thing, each counted once. Things that nobody follows are left out."},
 	}
 }
 

@@ -175,6 +175,7 @@ func (s *Server) routes() error {
 	s.thingRoutes()
 	s.commandRoutes()
 	s.streamRoutes()
+	s.connectionRoutes()
 	s.telemetryRoutes()
 	s.historyRoutes()
 

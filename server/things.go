@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"echotwin/realtime"
+	"echotwin/realtime/twin"
 	"echotwin/server/auth"
 )
 
@@ -182,7 +183,10 @@ func (s *Server) readThing(c echo.Context) error {
 		if !ok {
 			return noThing(p.id)
 		}
-		return noStore(c).JSON(http.StatusOK, state)
+		return noStore(c).JSON(http.StatusOK, struct {
+			twin.State
+			Viewers int `json:"viewers"` // connections of /ws and /events that follow it
+		}{state, s.Hub.Viewers(p.id)})
 	case "properties":
 		return s.readProperties(c, p)
 	case "events":

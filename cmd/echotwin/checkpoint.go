@@ -24,6 +24,10 @@ type checkpoints struct {
 	alone  bool // no other node writes into the bucket
 	hold   *bus.Hold
 
+	// filed returns when the facts up to a bundle are stored. The facts behind a
+	// checkpoint are told again by the log, those before it are not.
+	filed func(ctx context.Context, seq uint64) error
+
 	mu         sync.Mutex // one save at a time
 	seq        uint64     // of the newest checkpoint
 	generation string
@@ -130,7 +134,11 @@ func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Log
 	defer cancel()
 	seq, chunks := twins.Checkpoint()
 	h := head{Generation: rand.Text(), Epoch: k.bus.Epoch(), Seq: seq, Chunks: len(chunks)}
-	if err := k.write(ctx, h, chunks); err != nil {
+	err := k.filed(ctx, seq)
+	if err == nil {
+		err = k.write(ctx, h, chunks)
+	}
+	if err != nil {
 		if ctx.Err() == nil {
 			log.Warn("the checkpoint was not saved; a start would read more of the log", "error", err)
 		}

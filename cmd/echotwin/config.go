@@ -13,6 +13,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/joho/godotenv"
+
+	"echotwin/realtime/hub"
 )
 
 // config is everything that can be set, by flag, by environment or by a line
@@ -36,6 +38,21 @@ type config struct {
 	LogAge      time.Duration `name:"raw-age" env:"ECHOTWIN_RAW_AGE" default:"168h" help:"How long the raw log is kept at most."`
 	DiskReserve bytesize      `name:"disk-reserve" env:"ECHOTWIN_DISK_RESERVE" default:"64MB" help:"How much of the disk stays free: with less, nothing more is acknowledged."`
 	Drain       time.Duration `env:"DRAIN" default:"10s" help:"On SIGTERM, over how long streams are told to come back elsewhere before they are closed."`
+
+	FactsSize bytesize `env:"ECHOTWIN_FACTS_SIZE" default:"256MB" help:"How much of the facts (events, alarms, steps of commands) is kept at most; at least 1MB."`
+	FactsAge  days     `env:"ECHOTWIN_FACTS_AGE" default:"365d" help:"And for how long, at least as long as the raw log."`
+
+	MaxConnections   int           `env:"ECHOTWIN_MAX_CONNECTIONS" default:"20000" help:"Connections to /ws and /events in all."`
+	MaxPerUser       int           `env:"ECHOTWIN_MAX_PER_USER" default:"256" help:"Of them, of one user."`
+	MaxPerAddress    int           `env:"ECHOTWIN_MAX_PER_ADDRESS" default:"1024" help:"Of them, from one address; a whole site may sit behind one."`
+	AcceptRate       float64       `env:"ECHOTWIN_ACCEPT_RATE" default:"2000" help:"New connections a second in all; ten times as many may come at once."`
+	AcceptPerAddress float64       `env:"ECHOTWIN_ACCEPT_PER_ADDRESS" default:"100" help:"New connections a second from one address; ten times as many may come at once."`
+	MaxSubscriptions int           `env:"ECHOTWIN_MAX_SUBSCRIPTIONS" default:"64" help:"Subscriptions of one connection."`
+	MaxFrame         int           `env:"ECHOTWIN_MAX_FRAME" default:"65536" help:"Bytes that a client may send in one frame."`
+	MaxMessages      float64       `env:"ECHOTWIN_MAX_MESSAGES" default:"50" help:"Messages that a client may send a second; twice as many may come at once."`
+	MaxRate          float64       `env:"ECHOTWIN_MAX_RATE" default:"20" help:"Updates a second of one subscription."`
+	Stall            time.Duration `env:"ECHOTWIN_STALL" default:"30s" help:"How long a connection may take no byte, or twice that leave a ping without an answer, before it is cut."`
+	FactsInMemory    int           `name:"facts-in-memory" env:"ECHOTWIN_FACTS_IN_MEMORY" default:"4096" help:"Facts that are replayed from memory; older ones are read from disk."`
 
 	MQTTAddr *string `name:"mqtt-addr" env:"ECHOTWIN_MQTT_ADDR" help:"Address of the MQTT door; off for none. 127.0.0.1:1883 in development, off in production until set."`
 	MQTTURL  string  `name:"mqtt-url" env:"MQTT_URL" help:"Outside MQTT broker to use instead, such as mqtt://user:password@broker:1883."`
@@ -119,6 +136,40 @@ func (c *config) mqttAddr() string {
 
 func (c *config) listenAddr() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
 
+// limits are what clients of the streams may cost.
+func (c *config) limits() hub.Limits {
+	return hub.Limits{
+		Connections: c.MaxConnections, PerUser: c.MaxPerUser, PerAddress: c.MaxPerAddress,
+		Accept: c.AcceptRate, AcceptPerAddress: c.AcceptPerAddress,
+		Subscriptions: c.MaxSubscriptions, Frame: c.MaxFrame, Messages: c.MaxMessages, Rate: c.MaxRate,
+		Facts: c.FactsInMemory, Stall: c.Stall,
+	}
+}
+
+// checkLimits says which limits make no sense: none of them can be switched off.
+func (c *config) checkLimits() error {
+	var wrong []error
+	between := func(name string, got, lo, hi float64) {
+		if !(got >= lo && got <= hi) {
+			wrong = append(wrong, fmt.Errorf("%s: %v is not between %v and %v", name, got, lo, hi))
+		}
+	}
+	between("ECHOTWIN_FACTS_SIZE in bytes", float64(c.FactsSize), 1<<20, 1<<50)
+	between("ECHOTWIN_FACTS_AGE in hours", time.Duration(c.FactsAge).Hours(), 1, 100*365*24)
+	between("ECHOTWIN_MAX_CONNECTIONS", float64(c.MaxConnections), 1, 10_000_000)
+	between("ECHOTWIN_MAX_PER_USER", float64(c.MaxPerUser), 1, 10_000_000)
+	between("ECHOTWIN_MAX_PER_ADDRESS", float64(c.MaxPerAddress), 1, 10_000_000)
+	between("ECHOTWIN_ACCEPT_RATE", c.AcceptRate, .1, 1_000_000)
+	between("ECHOTWIN_ACCEPT_PER_ADDRESS", c.AcceptPerAddress, .1, 1_000_000)
+	between("ECHOTWIN_MAX_SUBSCRIPTIONS", float64(c.MaxSubscriptions), 1, 10_000)
+	between("ECHOTWIN_MAX_FRAME", float64(c.MaxFrame), 1024, 1<<20)
+	between("ECHOTWIN_MAX_MESSAGES", c.MaxMessages, 1, 10_000)
+	between("ECHOTWIN_MAX_RATE", c.MaxRate, .01, 100)
+	between("ECHOTWIN_STALL in seconds", c.Stall.Seconds(), 1, 3600)
+	between("ECHOTWIN_FACTS_IN_MEMORY", float64(c.FactsInMemory), 1, 1_000_000)
+	return errors.Join(wrong...)
+}
+
 // errHelp says that --help was asked for and printed.
 var errHelp = errors.New("help was printed")
 
@@ -181,5 +232,5 @@ func (c *config) check() error {
 	case c.DiskReserve < 1<<20:
 		return fmt.Errorf("--disk-reserve (ECHOTWIN_DISK_RESERVE) is %d bytes; at least 1MB is needed", c.DiskReserve)
 	}
-	return nil
+	return c.checkLimits()
 }

@@ -71,6 +71,8 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		{map[string]string{"NODE_ENV": "prod"}, "production"},
 		{map[string]string{"DISABLE_HTTPS_REDIRECT": "maybe"}, "disable-https-redirect"},
 		{map[string]string{"ECHOTWIN_DEMO": "maybe"}, "demo"},
+		{map[string]string{"ECHOTWIN_MAX_CONNECTIONS": "0"}, "ECHOTWIN_MAX_CONNECTIONS: 0 is not between 1 and 1e+07"},
+		{map[string]string{"ECHOTWIN_STALL": "-1s"}, "ECHOTWIN_STALL in seconds: -1 is not between 1 and 3600"},
 	} {
 		_, err := readConfig(nil, env(tt.env))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

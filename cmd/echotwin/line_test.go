@@ -74,11 +74,16 @@ type frame struct {
 	Epoch  string `json:"epoch"`
 	Seq    uint64 `json:"seq"`
 	Mode   string `json:"mode"`
+	Reason string `json:"reason"`
 	Status string `json:"status"`
 	Cmd    string `json:"cmd"`
 	Code   string `json:"code"`
 	Thing  string `json:"thing"`
 	Name   string `json:"name"`
+	Limits struct {
+		Rate                 float64
+		Subscriptions, Frame int
+	} `json:"limits"`
 	Things map[string]struct {
 		State map[string]json.RawMessage `json:"state"`
 		Set   map[string]json.RawMessage `json:"set"`

@@ -39,6 +39,14 @@ func (s *stages) collectLine(ch chan<- prometheus.Metric) {
 	metric(ch, gauge, "bus_bytes", "Bytes that the log takes on disk.", float64(b.Bytes))
 	metric(ch, gauge, "bus_last_seq", "Newest sequence number of the log.", float64(b.Last))
 
+	f := s.facts.Stats()
+	metric(ch, gauge, "facts_messages", "Facts that are kept.", float64(f.Messages))
+	metric(ch, gauge, "facts_bytes", "Bytes that they take on disk.", float64(f.Bytes))
+	metric(ch, gauge, "facts_waiting", "Facts of the log that are not stored once more yet.", float64(f.Waiting))
+	metric(ch, gauge, "facts_stored_seq", "The bundle of the log up to which all facts are.", float64(f.Stored))
+	metric(ch, counter, "facts_written_total", "Facts that this node stored.", float64(f.Written))
+	metric(ch, counter, "facts_races_total", "Times that another node was first to store a fact.", float64(f.Races))
+
 	metric(ch, counter, "ingest_readings_total", "Samples that are stored.", float64(in.Readings))
 	metric(ch, counter, "ingest_values_total", "Property values in them.", float64(in.Values))
 	metric(ch, counter, "ingest_facts_total", "Events, statuses, results and commands that are stored.", float64(in.Facts))

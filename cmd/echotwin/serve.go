@@ -114,6 +114,9 @@ func (s *stages) close() {
 	if s.saved != nil {
 		s.saved.save(context.Background(), s.twins, s.log)
 	}
+	if s.filed != nil {
+		s.filed() // after the checkpoint, which waits for the facts
+	}
 	if s.hub != nil {
 		s.hub.Close()
 	}

@@ -33,6 +33,7 @@ type stages struct {
 	log *slog.Logger
 
 	bus     *bus.Bus
+	facts   *bus.Facts
 	auth    *auth.Auth
 	ingest  *ingest.Ingest
 	door    *mqtt.Door // nil without one
@@ -43,6 +44,7 @@ type stages struct {
 	server  *server.Server
 
 	saved *checkpoints
+	filed func() // ends the writing of facts
 	demo  demoLine
 }
 
@@ -99,6 +101,9 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	if err = s.openAuth(ctx); err != nil {
 		return nil, err
 	}
+	if s.facts, err = s.bus.Facts(ctx, bus.FactsConfig{MaxBytes: int64(cfg.FactsSize), MaxAge: time.Duration(cfg.FactsAge)}); err != nil {
+		return nil, err
+	}
 	s.ingest = ingest.New(ingest.Config{Log: s.bus, Logger: log})
 	if err = s.openDoor(); err != nil {
 		return nil, err
@@ -108,6 +113,8 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	}
 	s.hub = hub.New(hub.Config{
 		Epoch:        s.bus.Epoch(),
+		Archive:      s.facts,
+		Limits:       cfg.limits(),
 		Commander:    s.twins,
 		Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return s.server.Viewer(ctx, token) },
 		Log:          log,
@@ -121,11 +128,43 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	if s.server, err = server.New(s.serverDeps()); err != nil {
 		return nil, err
 	}
+	if err = s.remember(ctx); err != nil {
+		return nil, err
+	}
 	s.twins.OnChange(func(u realtime.Update) {
+		s.facts.Add(u.Seq, u.Facts)
 		s.hub.Publish(u)
 		s.server.Publish(u)
 	})
 	return s, nil
+}
+
+// remember gives the hub what it knew before the restart: the newest facts, and
+// that every value to come says where it changed. So a cursor of before goes on
+// as if nothing had been. The twins' checkpoint is never ahead of the facts that
+// are stored; what the log has behind it is told once more, and stored if it was
+// not.
+func (s *stages) remember(ctx context.Context) error {
+	seq := s.twins.Seq()
+	facts, since, err := s.facts.Newest(ctx, seq, s.cfg.FactsInMemory)
+	if err != nil {
+		return err
+	}
+	state := uint64(0)
+	if first := s.bus.Stats().First; first > seq+1 {
+		state = first - 1 // what changed before that is in no checkpoint and not in the log any more
+	}
+	s.facts.Begin(seq)
+	s.hub.Begin(seq, facts, since, state)
+
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.facts.Run(running) // fails only when the bus is closed
+	}()
+	s.filed = func() { stop(); <-ended }
+	return nil
 }
 
 func (s *stages) openAuth(ctx context.Context) error {
@@ -210,7 +249,7 @@ func (s *stages) openTwins(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.saved = &checkpoints{bucket: bucket, bus: s.bus, alone: s.cfg.Nats == "", hold: s.bus.Hold("checkpoint", 0)}
+	s.saved = &checkpoints{bucket: bucket, filed: s.facts.Wait, bus: s.bus, alone: s.cfg.Nats == "", hold: s.bus.Hold("checkpoint", 0)}
 	return s.saved.restore(ctx, s.twins, s.log)
 }
 
@@ -229,7 +268,7 @@ func (s *stages) gptConfig() gpt.Config {
 func (s *stages) serverDeps() server.Deps {
 	registry := prometheus.NewRegistry()
 	s.register(registry)
-	ready := map[string]func() error{"bus": s.bus.Ready, "history": s.history.Ready}
+	ready := map[string]func() error{"bus": s.bus.Ready, "facts": s.facts.Ready, "history": s.history.Ready}
 	if s.door != nil {
 		ready["mqtt"] = s.door.Ready
 	}

@@ -123,7 +123,7 @@ func (f *Facts) open(ctx context.Context, cfg FactsConfig) error {
 	if have.Metadata[epochKey] == "" {
 		return fmt.Errorf("the server has a stream %s that is not ours", factsName)
 	}
-	if have.Metadata[epochKey] == b.epoch {
+	if b.Continues(have.Metadata[epochKey]) {
 		f.since, _ = strconv.ParseUint(have.Metadata[sinceKey], 10, 64) // we wrote it
 	}
 	if want := have; want.MaxAge != cfg.MaxAge || want.MaxBytes != cfg.MaxBytes {
@@ -179,7 +179,7 @@ func (f *Facts) refresh(ctx context.Context) error {
 // placeOf reads the place of a message; one of another log is before all.
 func (f *Facts) placeOf(h nats.Header) place {
 	parts := strings.Split(h.Get(jetstream.MsgIDHeader), ".")
-	if len(parts) != 3 || parts[0] != f.bus.epoch {
+	if len(parts) != 3 || !f.bus.Continues(parts[0]) {
 		return place{index: -1}
 	}
 	seq, err1 := strconv.ParseUint(parts[1], 10, 64)
@@ -309,6 +309,10 @@ func (f *Facts) Run(ctx context.Context) error {
 	defer context.AfterFunc(f.bus.closing, cancel)()
 	failing := false
 	for ctx.Err() == nil {
+		if f.bus.Fault() != nil {
+			pause(ctx, time.Second) // what must not be written into the log need not be tried here
+			continue
+		}
 		round, last := f.round()
 		if len(round) == 0 {
 			select {
@@ -332,6 +336,7 @@ func (f *Facts) Run(ctx context.Context) error {
 			failing = true
 			f.bus.log.Warn("facts are not stored; they wait", "error", err)
 		}
+		f.bus.suspect(err)
 		if err := f.refresh(ctx); err != nil {
 			pause(ctx, time.Second)
 		}

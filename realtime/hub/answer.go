@@ -29,12 +29,14 @@ type plain struct {
 	TS   string          `json:"ts,omitempty"`
 }
 
-// hear answers one message.
-func (s *shard) hear(c *conn, m *message) {
+// hear answers one message. Old is what was recalled for a resume.
+func (s *shard) hear(c *conn, m *message, old *recalled) {
 	if c.gone || c.closing != nil {
+		old.free()
 		return
 	}
 	if c.signBy > 0 && m.Type != "ping" && m.Type != "help" {
+		old.free()
 		s.sayError(c, m.ID, &realtime.Problem{Code: codeSignIn, Message: `sign in first: {"type":"auth","token":"…"}`})
 		return
 	}
@@ -56,7 +58,7 @@ func (s *shard) hear(c *conn, m *message) {
 			s.say(c, "ok", plain{Type: "ok", ID: m.ID})
 		}
 	case "resume":
-		p = s.resumeAsked(c, m)
+		p = s.resumeAsked(c, m, old)
 	case "replay":
 		p = s.replayAsked(c, m)
 	case "live":
@@ -105,19 +107,27 @@ func (s *shard) help(c *conn, id json.RawMessage) {
 }
 
 // resumeAsked checks a resume as a whole, so that half of it is never done.
-func (s *shard) resumeAsked(c *conn, m *message) *realtime.Problem {
-	if len(m.Subs) > s.hub.limits.Subscriptions {
-		return s.tooMany()
+func (s *shard) resumeAsked(c *conn, m *message, old *recalled) *realtime.Problem {
+	if p := m.checkResume(&s.hub.limits); p != nil {
+		old.free()
+		return p
+	}
+	s.resume(c, cursor{m.Epoch, m.Seq}, m.Subs, m.ID, old)
+	return nil
+}
+
+func (m *message) checkResume(l *Limits) *realtime.Problem {
+	if len(m.Subs) > l.Subscriptions {
+		return tooMany(l)
 	}
 	if len(m.Subs) == 0 {
 		return &realtime.Problem{Code: realtime.CodeMalformed, At: "/subs", Message: `resume says what to go on with, such as "subs":[{"path":"plant/**"}]`}
 	}
 	for i := range m.Subs {
-		if p := m.Subs[i].check(&s.hub.limits, fmt.Sprintf("/subs/%d/", i)); p != nil {
+		if p := m.Subs[i].check(l, fmt.Sprintf("/subs/%d/", i)); p != nil {
 			return p
 		}
 	}
-	s.resume(c, cursor{m.Epoch, m.Seq}, m.Subs, m.ID)
 	return nil
 }
 
@@ -177,14 +187,15 @@ func (s *shard) setViewer(c *conn, v Viewer, id json.RawMessage) {
 	}
 	fresh := c.viewer.User == ""
 	if fresh {
-		if r := s.hub.door.signIn(v.User, c.address); r != nil {
+		if r := s.hub.door.signIn(v.User); r != nil {
 			s.sayError(c, id, &r.Problem)
 			s.bye(c, goodbye{code: 4029, word: r.Code, reconnectIn: r.retry})
 			return
 		}
 	}
 	restricted := c.viewer.See != nil || v.See != nil
-	c.viewer, c.signBy = v, 0
+	s.own(c, v)
+	c.signBy = 0
 	c.setExpiry(s.now)
 	s.wheel.put(c, s.now, s.check(c))
 	s.say(c, "ok", plain{Type: "ok", ID: id, User: v.User})

@@ -3,12 +3,15 @@ package hub
 import (
 	"strconv"
 	"time"
+
+	"echotwin/realtime/sse"
 )
 
 // A goodbye is how a connection ends in good order.
 type goodbye struct {
 	code        int    // WebSocket close code
 	word        string // empty when the client itself has closed
+	message     string // for people
 	reconnectIn time.Duration
 }
 
@@ -23,11 +26,15 @@ func (s *shard) bye(c *conn, g goodbye) {
 		s.leave(c, c.subs[0])
 	}
 	if g.word != "" {
+		if c.wire == eventStream && g.reconnectIn > 0 {
+			c.answers = sse.AppendRetry(c.answers, g.reconnectIn) // EventSource comes back by itself
+		}
 		s.say(c, "bye", struct {
 			Type        string `json:"type"`
 			Code        string `json:"code"`
+			Message     string `json:"message,omitempty"`
 			ReconnectIn int64  `json:"reconnectIn"`
-		}{"bye", g.word, g.reconnectIn.Milliseconds()})
+		}{"bye", g.word, g.message, g.reconnectIn.Milliseconds()})
 	}
 	if c.closing != nil {
 		return // it has read none of its answers, and that goodbye is on its way

@@ -20,6 +20,7 @@ type turn struct {
 	updates  int    // things in updates
 	samples  int
 
+	old      int // recalled facts that are in it or not wanted any more
 	facts    int // that still wait after it
 	factNext uint64
 	resync   bool
@@ -66,7 +67,7 @@ func (s *shard) compose(c *conn) turn {
 	if hurry && t.cut == nil {
 		s.sendFacts(c, &t)
 	}
-	if t.resumed && t.facts == 0 && t.cut == nil && !c.paging() {
+	if t.resumed && t.facts == 0 && t.old == len(c.older()) && t.cut == nil && !c.paging() {
 		s.emptyUpdate(c, &t)
 	}
 	if len(t.out) < s.hub.sizes.turn {
@@ -81,7 +82,7 @@ func (s *shard) compose(c *conn) turn {
 // hurry says whether facts are to go out now. All changed state goes before
 // them, though not more often than the server's own rate.
 func (s *shard) hurry(c *conn, t *turn) bool {
-	if t.facts == 0 && !c.vague {
+	if t.facts == 0 && !c.vague && len(c.older()) == 0 {
 		return false
 	}
 	held := false
@@ -132,6 +133,9 @@ func (s *shard) claim(c *conn, t *turn) uint64 {
 		case sub.rest != nil && (sub.scan || len(sub.list) > 0):
 			seq = min(seq, sub.restHold)
 		}
+	}
+	if old := c.older(); t.old < len(old) {
+		return max(min(seq, old[t.old].seq-1), t.last)
 	}
 	switch ring := &s.hub.ring; {
 	case t.facts > 0 && t.factNext < ring.start || c.vague && !t.resync:
@@ -267,12 +271,19 @@ func (s *shard) commit(c *conn, t *turn) {
 	}
 	c.last, c.resumed = t.last, t.resumed
 	c.facts, c.factNext = t.facts, t.factNext
+	c.commitOld(t)
 	c.vague = c.vague && !t.resync
 	if t.updated {
 		c.lastUpdate = s.now
+		merged := uint64(max(0, t.samples-t.updates))
+		c.updates += uint64(t.updates)
+		c.merged += merged
 		s.counts.updates.Add(uint64(t.updates))
-		s.counts.merged.Add(uint64(max(0, t.samples-t.updates)))
+		s.counts.merged.Add(merged)
+		s.counts.waited.observe(waitBounds, t.waited(s).Seconds())
 	}
+	c.tally.facts += uint64(t.sent)
+	c.missed += uint64(t.missed)
 	s.counts.facts.Add(uint64(t.sent))
 	s.counts.missed.Add(uint64(t.missed))
 	if t.resync {

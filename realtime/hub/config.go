@@ -25,6 +25,9 @@ type Config struct {
 	// such frames. A *realtime.Problem it returns is shown to the client.
 	Authenticate func(ctx context.Context, token string) (Viewer, error)
 
+	// Archive has the facts that are older than what the hub keeps; nil without.
+	Archive FactStore
+
 	Limits Limits
 	Log    *slog.Logger // nil discards
 }
@@ -60,6 +63,12 @@ type Limits struct {
 	PerUser     int // connections; 256
 	PerAddress  int // connections; 1,024, because a whole site may sit behind one
 
+	// New connections a second, in all and from one address; ten times as many
+	// may come at once, so that a site finds its way back after a cut. A tenth of
+	// Connections, at least 1,000, and a tenth of PerAddress, at least 100.
+	Accept           float64
+	AcceptPerAddress float64
+
 	Subscriptions int     // of one connection; 64
 	Frame         int     // bytes a client may send in one; 65,536
 	Messages      float64 // that a client may send a second, twice as many at once; 50
@@ -80,6 +89,8 @@ func (l Limits) withDefaults() Limits {
 	l.Connections = cmp.Or(l.Connections, 20_000)
 	l.PerUser = cmp.Or(l.PerUser, 256)
 	l.PerAddress = cmp.Or(l.PerAddress, 1024)
+	l.Accept = cmp.Or(l.Accept, max(1000, float64(l.Connections)/10))
+	l.AcceptPerAddress = cmp.Or(l.AcceptPerAddress, max(100, float64(l.PerAddress)/10))
 	l.Subscriptions = cmp.Or(l.Subscriptions, 64)
 	l.Frame = cmp.Or(l.Frame, 64<<10)
 	l.Messages = cmp.Or(l.Messages, 50)

@@ -2,7 +2,9 @@ package hub
 
 import (
 	"encoding/json"
+	"sync/atomic"
 	"time"
+	"unique"
 )
 
 // A conn is one client. Everything in it belongs to its shard, except where it
@@ -13,6 +15,10 @@ type conn struct {
 	sink    sink
 	viewer  Viewer
 	address string
+	num     uint64                // in the order of arrival
+	agent   unique.Handle[string] // what the client calls itself
+	since   time.Duration
+	tally
 
 	subs    []*sub
 	lastSub int    // number of the newest subscription
@@ -22,9 +28,11 @@ type conn struct {
 	// many as facts says concern the client.
 	facts    int
 	factNext uint64
-	counted  uint64 // number after the newest fact that was counted in facts
-	vague    bool   // facts were forgotten before anybody could see whose they were
-	running  int    // commands under way
+	factAt   time.Duration // when the first of them came
+	counted  uint64        // number after the newest fact that was counted in facts
+	recalled *recalled     // older facts, which go first
+	vague    bool          // facts were forgotten before anybody could see whose they were
+	running  int           // commands under way
 
 	answers []byte // framed, in front of everything else
 	tail    []byte // written in part; nothing may come before the rest
@@ -46,6 +54,12 @@ type conn struct {
 	gone     bool
 	readEnd  bool // the reader has ended
 
+	// heard is when the WebSocket client last said something, as its reader
+	// notes it. A client that was asked at probedAt and says nothing is not there
+	// any more, whatever its kernel confirms.
+	heard    atomic.Int64
+	probedAt time.Duration // zero means not asked
+
 	queued bool          // in shard.ready
 	wakeAt time.Duration // newest entry in shard.later; zero means none
 	bucket int           // in shard.wheel; -1 means none
@@ -62,7 +76,7 @@ type conn struct {
 type sub struct {
 	fields   []string          // nil means all
 	see      func(string) bool // the viewer's; nil means all
-	overlaps []*sub            // of the same connection, that may cover the same thing
+	overlaps []*sub            // of the same connection, that may cover the same thing; changed under Hub.mu
 
 	// dirty says that something newer exists: the things of list, or, when scan
 	// is set, whichever things of the group are newer. hold is the place up to
@@ -83,6 +97,10 @@ type sub struct {
 	group  *group
 	period time.Duration
 	next   time.Duration // of the next update, but for a little slack
+
+	dirtyAt  time.Duration // since when it is dirty
+	num      int           // in the order of the shard
+	presence int           // its place in the group; see present
 
 	// What did not fit goes on here. It brings the client up to round base and
 	// place restHold; list is what changed after that.

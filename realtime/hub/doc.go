@@ -26,6 +26,11 @@
 // The prev of an update is the seq of the frame before that moved the cursor.
 // hello and resumed only say where the server is; ping repeats the cursor.
 //
+// Facts that the ring has no more are read from Config.Archive, by the client's
+// own reader and never by a shard, and go out before those of the ring. What
+// neither has is told by resync. Begin gives a hub its past, so that a cursor
+// outlives a restart.
+//
 // After resume the first update has the client's own cursor as its prev, and an
 // update that says the whole claim ends it, empty if need be. Resume replaces
 // all subscriptions of its connection. A cursor of another epoch, from before

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -207,4 +208,78 @@ func value(m *dto.Metric) float64 {
 		return m.Counter.GetValue()
 	}
 	return m.Gauge.GetValue()
+}
+
+// New connections may come in a burst and then only so fast, in all and from
+// one address; who is told to wait gets in when he has.
+func TestHowFastConnectionsMayCome(t *testing.T) {
+	now := time.Duration(0)
+	d := newDoor(Limits{Accept: 10, AcceptPerAddress: 2}.withDefaults(), func() time.Duration { return now })
+	in := func(address string) int {
+		n := 0
+		for d.enter("ana", address) == nil {
+			n++
+		}
+		return n
+	}
+	if got := in("a"); got != 20 {
+		t.Errorf("%d came from one address at once, want ten seconds' worth, 20", got)
+	}
+	r := d.enter("ana", "a")
+	if r == nil || r.Code != "too_many" || *r.Maximum != 2 || r.retry < time.Second || !strings.HasPrefix(r.Message, "your address opens connections too fast: at most 2 a second") {
+		t.Fatalf("got %+v", r)
+	}
+	now += r.retry
+	if r := d.enter("ana", "a"); r != nil {
+		t.Errorf("after the wait: %s", r.Message)
+	}
+	total := 21
+	for _, address := range []string{"b", "c", "d", "e", "f", "g"} {
+		total += in(address)
+	}
+	if want := 100 + int(now.Seconds()*10); total > want+1 || total < 100 {
+		t.Errorf("%d came in all at once, want about %d", total, want)
+	}
+	if r := d.enter("ana", "z"); r == nil || !strings.HasPrefix(r.Message, "connections come too fast: at most 10 a second") {
+		t.Errorf("got %+v", r)
+	}
+	if d.refused["rate"] == 0 || d.refused["address_rate"] == 0 {
+		t.Errorf("refused %v", d.refused)
+	}
+}
+
+// However many addresses come, only those of the last seconds are remembered.
+func TestAddressesAreForgotten(t *testing.T) {
+	now := time.Duration(0)
+	d := newDoor(Limits{Connections: 10_000_000, PerUser: 10_000_000}.withDefaults(), func() time.Duration { return now })
+	for i := range 200_000 {
+		now += 2 * time.Millisecond
+		if r := d.enter("ana", strconv.Itoa(i)); r != nil {
+			t.Fatal(r.Message)
+		}
+	}
+	if len(d.paces) > 4*minPaces {
+		t.Errorf("%d addresses are remembered", len(d.paces))
+	}
+}
+
+func TestTooFastOverTheWire(t *testing.T) {
+	g := newRig(t, Config{Limits: Limits{AcceptPerAddress: .2}})
+	g.dial("")
+	g.dial("")
+	c := g.dialRaw("")
+	if f := c.want("bye"); f.Code != "too_many" || !strings.Contains(f.Message, "too fast") || f.Reconnect == nil || *f.Reconnect < 1000 {
+		t.Errorf("%s", f.raw)
+	}
+	if c.rest(); c.code != 4029 {
+		t.Errorf("closed with %d, want 4029", c.code)
+	}
+	resp, err := http.Get(g.srv.URL + "/events?path=**")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := readAll(t, resp)
+	if after, _ := strconv.Atoi(resp.Header.Get("Retry-After")); resp.StatusCode != 429 || after < 1 || !strings.Contains(body, "too fast") {
+		t.Errorf("%d, Retry-After %s: %s", resp.StatusCode, resp.Header.Get("Retry-After"), body)
+	}
 }

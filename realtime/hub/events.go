@@ -44,13 +44,15 @@ func (h *Hub) ServeEvents(w http.ResponseWriter, r *http.Request, v Viewer) {
 			h.turnBack(w, problem, 5*time.Second)
 			return
 		}
+	} else if q.since != "" {
+		q.old = h.recall(r.Context(), v, parseCursor(q.since), q.subs)
 	}
 	sse.SetHeaders(w.Header())
 	if q.wire == lines {
 		w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
 	}
 	if r.ProtoMajor == 1 && r.TLS == nil {
-		h.hijack(w, v, address, q)
+		h.hijack(w, r, v, address, q)
 		return
 	}
 	h.handle(w, r, v, address, q)
@@ -103,7 +105,7 @@ func (h *Hub) abandonReel(q query, v Viewer) {
 
 // hijack takes the connection out of the HTTP server, so that an idle stream
 // has no goroutine.
-func (h *Hub) hijack(w http.ResponseWriter, v Viewer, address string, q query) {
+func (h *Hub) hijack(w http.ResponseWriter, r *http.Request, v Viewer, address string, q query) {
 	nc, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
 		err = nc.SetDeadline(time.Time{})
@@ -111,6 +113,7 @@ func (h *Hub) hijack(w http.ResponseWriter, v Viewer, address string, q query) {
 	if err != nil {
 		h.door.leave(v.User, address)
 		h.abandonReel(q, v)
+		q.old.free()
 		if nc != nil {
 			nc.Close()
 		}
@@ -124,9 +127,10 @@ func (h *Hub) hijack(w http.ResponseWriter, v Viewer, address string, q query) {
 			head = append(head, name+": "+oneHeader.Replace(value)+"\r\n"...)
 		}
 	}
-	c := h.newConn(q.wire, v, address, nc)
+	c := h.newConn(q.wire, r, v, address, nc)
 	c.answers = append(head, '\r', '\n')
 	if !h.start(c, q) {
+		q.old.free()
 		h.abandon(c)
 		h.abandonReel(q, v)
 	}
@@ -141,12 +145,14 @@ func (h *Hub) handle(w http.ResponseWriter, r *http.Request, v Viewer, address s
 	if err != nil {
 		h.door.leave(v.User, address)
 		h.abandonReel(q, v)
+		q.old.free()
 		return
 	}
-	c := h.newConn(q.wire, v, address, nil)
+	c := h.newConn(q.wire, r, v, address, nil)
 	relay := newRelay(c, func() { out.Abort() })
 	c.sink = relay
 	if !h.start(c, q) {
+		q.old.free()
 		h.abandon(c)
 		h.abandonReel(q, v)
 		return
@@ -167,7 +173,7 @@ func (h *Hub) start(c *conn, q query) bool {
 			return
 		}
 		if q.since != "" {
-			s.resume(c, parseCursor(q.since), q.subs, nil)
+			s.resume(c, parseCursor(q.since), q.subs, nil, q.old)
 			return
 		}
 		for i := range q.subs {
@@ -181,6 +187,7 @@ type query struct {
 	wire  wire
 	subs  []subRequest
 	since string
+	old   *recalled // for since
 
 	replay bool
 	course course

@@ -27,6 +27,7 @@ func readAll(t *testing.T, resp *http.Response) string {
 func TestEventStream(t *testing.T) {
 	g := newRig(t, Config{})
 	g.set("plant/line1/pump", `{"speed":1,"current":2}`)
+	g.settle()
 	c := g.events("?path=plant/**&fields=speed&rate=20")
 	for k, want := range map[string]string{"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"} {
 		if got := c.resp.Header.Get(k); got != want {

@@ -33,7 +33,7 @@ const (
 // appendFrame appends one frame in the connection's own wire. Cursor is the seq
 // that an SSE reader may resume from after it; zero leaves its cursor alone.
 func (s *shard) appendFrame(dst []byte, c *conn, kind string, cursor uint64, frame []byte) []byte {
-	s.counts.frames.Add(1)
+	c.frames++
 	switch c.wire {
 	case webSocket:
 		return append(appendHeader(dst, opText, len(frame)), frame...)

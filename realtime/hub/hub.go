@@ -2,13 +2,17 @@ package hub
 
 import (
 	"context"
+	crand "crypto/rand"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"echotwin/realtime"
 )
@@ -16,10 +20,13 @@ import (
 // A Hub keeps the newest state of all things and tells clients what changes.
 type Hub struct {
 	epoch        string
+	name         string // of this process, in the ids of connections
 	limits       Limits
 	commander    Commander
 	replayer     Replayer
 	authenticate func(ctx context.Context, token string) (Viewer, error)
+	archive      FactStore // nil without one
+	recallRoom   *semaphore.Weighted
 	log          *slog.Logger
 	begin        time.Time
 	sizes        sizes
@@ -31,12 +38,12 @@ type Hub struct {
 	wg     sync.WaitGroup // all goroutines of the hub and its connections
 	wake   chan struct{}  // holds a token when the open round is not empty
 
-	shards    []*shard
-	nextShard atomic.Uint64
-	draining  atomic.Bool
-	door      door
-	gallery   gallery
-	stats     stats
+	shards   []*shard
+	conns    atomic.Uint64 // that ever were
+	draining atomic.Bool
+	door     door
+	gallery  gallery
+	stats    stats
 
 	mu     sync.RWMutex // guards what follows and all things, groups and nodes
 	seq    uint64       // newest published
@@ -67,13 +74,14 @@ func newHub(cfg Config, shards int) *Hub {
 	l := cfg.Limits.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		epoch: cfg.Epoch, limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, log: log, begin: time.Now(), sizes: usualSizes, tune: tune,
+		epoch: cfg.Epoch, name: strings.ToLower(crand.Text()[:6]), limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, archive: cfg.Archive, recallRoom: semaphore.NewWeighted(recallRoom), log: log, begin: time.Now(), sizes: usualSizes, tune: tune,
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
-		door: newDoor(l), gallery: gallery{limits: l, byUser: map[string]int{}},
-		open: &round{n: 1}, spare: &round{},
+		gallery: gallery{limits: l, byUser: map[string]int{}},
+		open:    &round{n: 1}, spare: &round{},
 		ring: newRing(l.Facts, l.FactBytes),
 		asks: map[string]*ask{},
 	}
+	h.door = newDoor(l, h.now)
 	for i := range shards {
 		h.shards = append(h.shards, newShard(h, i))
 	}

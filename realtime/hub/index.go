@@ -14,6 +14,10 @@ type group struct {
 	things  []*thing
 	subs    [][]*sub // by shard; a shard touches only its own
 	count   int      // of subs, under Hub.mu
+
+	// Under Hub.mu, for presence.
+	plain int    // subs that are one viewer of every thing
+	odd   []*sub // those that have to be looked at
 }
 
 // index finds the groups of a thing and the things of a pattern without looking

@@ -5,6 +5,9 @@ import "encoding/json"
 // sendFacts appends the facts that wait for the connection. All state before
 // them is out, so each of them may move the cursor.
 func (s *shard) sendFacts(c *conn, t *turn) {
+	if !s.sendOld(c, t) || t.facts == 0 && !c.vague {
+		return
+	}
 	ring := &s.hub.ring
 	if t.facts > 0 && t.factNext < ring.start || c.vague {
 		s.overflowed(c, t)

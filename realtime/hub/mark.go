@@ -34,7 +34,7 @@ func (s *shard) markState(sub *sub, e *entry, r *round) {
 		return
 	}
 	if !sub.dirty {
-		sub.dirty, sub.hold = true, r.before
+		sub.dirty, sub.dirtyAt, sub.hold = true, s.now, r.before
 		s.await(sub)
 	}
 	// A thing that had changed since the last update is in the list already.
@@ -129,7 +129,7 @@ func (s *shard) countFact(thing string, n uint64) {
 				continue
 			}
 			if c.facts == 0 {
-				c.factNext = n
+				c.factNext, c.factAt = n, s.now
 			}
 			c.facts++
 			c.counted = n + 1

@@ -62,6 +62,7 @@ func (r *reader) read() bool {
 
 // hear is false when nothing follows.
 func (r *reader) hear(op byte, body []byte) bool {
+	r.conn.heard.Store(int64(r.hub.now()))
 	switch op {
 	case opClose:
 		r.ended(closeCodeOf(body))
@@ -94,13 +95,21 @@ func (r *reader) message(kind byte, b []byte) bool {
 		r.hub.signIn(c, &m)
 		return true
 	}
-	return c.shard.post(func(s *shard) {
+	var old *recalled
+	if problem == nil && m.Type == "resume" && m.checkResume(&r.hub.limits) == nil {
+		old = r.hub.recallFor(c, &m)
+	}
+	posted := c.shard.post(func(s *shard) {
 		if problem != nil {
 			s.sayError(c, m.ID, problem)
 			return
 		}
-		s.hear(c, &m)
+		s.hear(c, &m, old)
 	})
+	if !posted {
+		old.free()
+	}
+	return posted
 }
 
 // ended tells the shard why nothing more comes: with what the client is to be

@@ -320,7 +320,7 @@ func (s *shard) subPast(c *conn, r *subRequest, id json.RawMessage) *realtime.Pr
 		return p
 	}
 	if len(c.replay.places) >= s.hub.limits.Subscriptions {
-		return s.tooMany()
+		return tooMany(&s.hub.limits)
 	}
 	c.lastSub++
 	c.replay.places = append(c.replay.places, place{id: "s" + strconv.Itoa(c.lastSub), request: *r, answer: id})

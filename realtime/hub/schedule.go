@@ -109,6 +109,9 @@ func (s *shard) tend(c *conn) {
 	case c.wire != webSocket && c.sink.left(): // a WebSocket has a reader, who sees it
 		s.drop(c, "1006")
 		return
+	case c.wire == webSocket && s.hub.clock == nil && s.silent(c): // no hub of the past: a pipe has nobody to ask
+		s.drop(c, "silent")
+		return
 	case c.replay != nil: // it has a heartbeat of its own
 	case s.now >= s.pingDue(c):
 		s.ping(c)
@@ -116,9 +119,32 @@ func (s *shard) tend(c *conn) {
 	s.wheel.put(c, s.now, s.check(c))
 }
 
+// silent says whether a client that was asked has not answered for too long. It
+// asks, with WebSocket's own ping, one that has said nothing for a while: every
+// client answers that by itself, unless nobody is there. A slow line makes the
+// answer late, so a client whose socket was full meanwhile is asked again.
+func (s *shard) silent(c *conn) bool {
+	heard := time.Duration(c.heard.Load())
+	switch {
+	case heard >= c.probedAt:
+		c.probedAt = 0
+	case c.probedAt > 0 && s.now-c.probedAt >= 2*s.hub.limits.Stall:
+		return true
+	}
+	if c.probedAt == 0 && s.now-heard >= pingSocket-time.Second && !s.blocked(c) {
+		c.probedAt = s.now
+		c.answers = appendHeader(c.answers, opPing, 0)
+		s.touch(c)
+	}
+	return false
+}
+
 // check is when the connection is to be tended next.
 func (s *shard) check(c *conn) time.Duration {
 	at := s.pingDue(c)
+	if c.probedAt > 0 {
+		at = min(at, c.probedAt+2*s.hub.limits.Stall)
+	}
 	for _, t := range []time.Duration{c.expires, c.signBy} {
 		if t > 0 {
 			at = min(at, t)

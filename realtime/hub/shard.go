@@ -31,6 +31,7 @@ type shard struct {
 	seq     uint64 // the place of the log at its end
 	factEnd uint64
 	turn    uint64
+	made    int // subscriptions that ever were
 
 	out    []byte // of one turn
 	body   []byte // of one frame
@@ -48,6 +49,9 @@ type shard struct {
 type counts struct {
 	frames, bytes, updates, merged, stalls, facts, resyncs, missed atomic.Uint64
 	subs                                                           atomic.Int64
+
+	waited histogram // seconds that changes waited for their update
+	life   life
 }
 
 func newShard(h *Hub, i int) *shard {
@@ -159,6 +163,7 @@ func (s *shard) add(c *conn) {
 	s.conns[c] = struct{}{}
 	c.bucket = -1
 	c.lastSent, c.pinged, c.took = s.now, s.now, s.now
+	c.heard.CompareAndSwap(0, int64(s.now))
 	if s.hub.draining.Load() { // it came through the door just before
 		c.byeAt = s.now + 1
 	}
@@ -178,6 +183,7 @@ func (s *shard) serve(c *conn) {
 	if len(c.tail) > 0 && !s.writeTail(c) {
 		return
 	}
+	said := c.frames
 	t := s.compose(c)
 	if len(t.out) > 0 {
 		n, err := c.sink.offer(s, t.out)
@@ -186,6 +192,7 @@ func (s *shard) serve(c *conn) {
 			return
 		}
 		if n == 0 {
+			c.frames = said
 			s.full(c) // nothing was said, so the next turn says it newer
 			return
 		}
@@ -231,13 +238,18 @@ func (s *shard) writeTail(c *conn) bool {
 
 func (s *shard) took(c *conn, n int) {
 	c.took, c.lastSent = s.now, s.now
+	c.bytes += uint64(n)
 	s.counts.bytes.Add(uint64(n))
+	s.counts.frames.Add(c.frames - c.tally.counted)
+	c.tally.counted = c.frames
 }
 
 // full puts a connection aside whose socket takes nothing more now. It is asked
 // again after a while that grows, until it has been silent for too long.
 func (s *shard) full(c *conn) {
 	s.counts.stalls.Add(1)
+	c.stalls++
+	c.probedAt = 0 // a question in a full line has not arrived
 	limit := s.hub.limits.Stall
 	if s.now-c.took >= limit {
 		s.drop(c, "stalled")
@@ -280,6 +292,8 @@ func (s *shard) drop(c *conn, label string) {
 	}
 	s.leavePast(c)
 	s.forgetAsks(c)
+	s.counts.life.observe(c, s.now)
+	c.holdOld(nil)
 	s.wheel.take(c)
 	delete(s.conns, c)
 	c.sink.close(c.flushed)

@@ -149,7 +149,7 @@ func (s *shard) recount(c *conn, first uint64) {
 	for n := max(first, s.hub.ring.start); n < s.factEnd; n++ {
 		if c.covers(s.hub.ring.at(n).thing, n) {
 			if c.facts == 0 {
-				c.factNext = n
+				c.factNext, c.factAt = n, s.now
 			}
 			c.facts++
 		}

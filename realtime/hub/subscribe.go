@@ -51,36 +51,41 @@ func (r *subRequest) check(l *Limits, at string) *realtime.Problem {
 // subscribe adds a subscription, which has nothing yet.
 func (s *shard) subscribe(c *conn, r *subRequest) *sub {
 	c.lastSub++
+	s.made++
 	rate := s.hub.limits.Rate
 	if r.Rate != nil {
 		rate = *r.Rate
 	}
-	n := &sub{conn: c, id: "s" + strconv.Itoa(c.lastSub), period: s.period(rate), see: c.viewer.See}
+	n := &sub{conn: c, id: "s" + strconv.Itoa(c.lastSub), num: s.made, period: s.period(rate), see: c.viewer.See}
 	if len(r.Fields) > 0 {
 		n.fields = slices.Clone(r.Fields)
 	}
-	for _, o := range c.subs {
-		if overlap(o.group.pattern, r.Path) {
-			n.overlaps, o.overlaps = append(n.overlaps, o), append(o.overlaps, n)
-		}
-	}
-	c.subs = append(c.subs, n)
 	s.counts.subs.Add(1)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.hub.index.join(n, r.Path, s.i, len(s.hub.shards))
+	for _, o := range c.subs {
+		if overlap(o.group.pattern, r.Path) {
+			n.overlaps, o.overlaps = append(n.overlaps, o), append(o.overlaps, n)
+			o.present()
+		}
+	}
+	n.present()
+	c.subs = append(c.subs, n)
 	return n
 }
 
 // leave ends a subscription.
 func (s *shard) leave(c *conn, n *sub) {
 	c.subs = slices.DeleteFunc(c.subs, func(o *sub) bool { return o == n })
-	for _, o := range n.overlaps {
-		o.overlaps = remove(o.overlaps, n)
-	}
 	s.counts.subs.Add(-1)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
+	for _, o := range n.overlaps {
+		o.overlaps = remove(o.overlaps, n)
+		o.present()
+	}
+	n.absent()
 	s.hub.index.leave(n, s.i)
 }
 
@@ -90,7 +95,7 @@ func (s *shard) sub(c *conn, r *subRequest, id json.RawMessage, at string) *real
 		return p
 	}
 	if len(c.subs) >= s.hub.limits.Subscriptions {
-		return s.tooMany()
+		return tooMany(&s.hub.limits)
 	}
 	n := s.subscribe(c, r)
 	n.answer = id
@@ -98,10 +103,10 @@ func (s *shard) sub(c *conn, r *subRequest, id json.RawMessage, at string) *real
 	return nil
 }
 
-func (s *shard) tooMany() *realtime.Problem {
-	most := float64(s.hub.limits.Subscriptions)
+func tooMany(l *Limits) *realtime.Problem {
+	most := float64(l.Subscriptions)
 	return &realtime.Problem{Code: realtime.CodeTooMany, Maximum: &most,
-		Message: fmt.Sprintf("a connection has at most %d subscriptions; end one with unsub, or follow more with one path such as plant/**", s.hub.limits.Subscriptions)}
+		Message: fmt.Sprintf("a connection has at most %d subscriptions; end one with unsub, or follow more with one path such as plant/**", l.Subscriptions)}
 }
 
 // unsub ends one subscription, or all when none is named.
@@ -134,7 +139,7 @@ type cursor struct {
 }
 
 // resume replaces all subscriptions and goes on where the cursor is.
-func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage) {
+func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage, old *recalled) {
 	s.leavePast(c)
 	for len(c.subs) > 0 {
 		s.leave(c, c.subs[0])
@@ -145,6 +150,7 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage) 
 	reason := s.lapse(at)
 	known := at.epoch == s.hub.epoch && at.seq <= s.hub.newest()
 	c.facts, c.last, c.resumed = 0, 0, false
+	c.holdOld(old)
 	answer := resumed{Type: "resumed", ID: id, Mode: "delta", Epoch: s.hub.epoch, From: at.seq, Seq: max(s.seq, at.seq), Reason: reason, Subs: []string{}}
 	if reason != "" {
 		answer.Mode, answer.Seq = "snapshot", s.seq
@@ -155,9 +161,10 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage) 
 	s.say(c, "resumed", answer)
 	if known {
 		c.last = at.seq
-		if r := s.resumeFacts(c, at.seq); r != nil {
+		if r := s.resumeFacts(c, at.seq, old); r != nil {
 			s.counts.resyncs.Add(1)
 			s.counts.missed.Add(uint64(r.Missed))
+			c.missed += uint64(r.Missed)
 			s.say(c, "resync", r)
 		}
 	}
@@ -220,7 +227,7 @@ func (s *shard) resumeState(n *sub, seq uint64) {
 			n.list = append(n.list, t)
 		}
 	}
-	n.dirty = len(n.list) > 0
+	n.dirty, n.dirtyAt = len(n.list) > 0, s.now
 	if !n.dirty {
 		n.served(s.n)
 	}
@@ -229,23 +236,28 @@ func (s *shard) resumeState(n *sub, seq uint64) {
 
 // resumeFacts finds the facts after the cursor, and says how many of them are
 // not kept any more, or nil.
-func (s *shard) resumeFacts(c *conn, seq uint64) *resync {
+func (s *shard) resumeFacts(c *conn, seq uint64, old *recalled) *resync {
 	h := s.hub
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	from, recalled, sure := seq, 0, true
+	if old != nil {
+		seq, recalled, sure = max(seq, old.upTo), old.missed, old.exact
+	}
 	first := h.ring.find(seq)
 	for _, n := range c.subs {
 		n.facts, n.factFrom = true, first
 	}
 	s.recount(c, first)
-	if seq >= h.ring.forgotten() {
-		return nil
+	missed, exact := recalled, sure
+	if seq < h.ring.forgotten() {
+		n, all := h.ring.lost(seq, func(thing string) bool { return c.covers(thing, s.factEnd) })
+		missed, exact = missed+n, exact && all
 	}
-	missed, exact := h.ring.lost(seq, func(thing string) bool { return c.covers(thing, s.factEnd) })
 	if missed == 0 && exact {
 		return nil
 	}
-	r := &resync{Type: "resync", Missed: missed, AtLeast: !exact, From: seq, To: h.ring.forgotten(), Reason: "they are older than what this server keeps; the history has them"}
+	r := &resync{Type: "resync", Missed: missed, AtLeast: !exact, From: from, To: h.ring.forgotten(), Reason: "they are older than what this server keeps; the history has them"}
 	if !exact {
 		r.Reason = "how many is not known here: the cursor is older than this server's memory; the history has them"
 	}

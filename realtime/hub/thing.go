@@ -76,10 +76,18 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 	if !c.TS.IsZero() {
 		t.ts = appendTime(t.ts[:0], c.TS)
 	}
+	if len(c.Seqs) == len(c.Values) && len(c.Seqs) > 0 {
+		t.seq = slices.Max(c.Seqs)
+	}
 	for i := range c.Values {
-		t.set(&c.Values[i], ver, seq)
+		at := seq
+		if len(c.Seqs) > i {
+			at = c.Seqs[i]
+		}
+		t.set(&c.Values[i], ver, at)
 	}
 	if c.Marks != nil {
+		t.seq = seq
 		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq, said: t.marks.said || c.Marks.Online != ""}
 	}
 }

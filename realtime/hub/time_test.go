@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -441,5 +442,37 @@ func TestDrainIsSpread(t *testing.T) {
 			t.Errorf("a draining hub answers %v, %v", resp, err)
 		}
 		resp.Body.Close()
+	})
+}
+
+// A client that answers no ping is cut off, though its kernel takes every byte;
+// one that is only quiet stays.
+func TestAClientThatAnswersNoPingIsCutOff(t *testing.T) {
+	inFakeTime(t, Config{Limits: Limits{Stall: 30 * time.Second}}, func(g *fakeRig) {
+		quiet, _ := g.socket("?path=a") // gorilla answers pings by itself
+		dead := g.connect()
+		fmt.Fprint(dead, "GET /ws?path=a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+		read := make(chan int64, 1)
+		go func() {
+			n, _ := io.Copy(io.Discard, dead) // takes all and says nothing
+			read <- n
+		}()
+		for range 400 { // and there is always something to send
+			g.set("a", `{"x":1}`)
+			time.Sleep(time.Second / 4)
+		}
+		if got := g.hub.door.inside(); got != 1 {
+			t.Errorf("%d are connected, want the quiet one", got)
+		}
+		if g.ended("silent") != 1 {
+			t.Error("the other was not cut off for its silence")
+		}
+		time.Sleep(10 * time.Minute)
+		if got := g.hub.door.inside(); got != 1 {
+			t.Errorf("after a quiet while %d are connected", got)
+		}
+		quiet.Close()
+		dead.Close()
+		<-read
 	})
 }

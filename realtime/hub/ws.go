@@ -41,7 +41,7 @@ func (h *Hub) ServeWS(w http.ResponseWriter, r *http.Request, v Viewer) {
 		return
 	}
 	subs, problem := subsOf(r, &h.limits)
-	c := h.newConn(webSocket, v, address, nc)
+	c := h.newConn(webSocket, r, v, address, nc)
 	ok := c.shard.post(func(s *shard) {
 		s.add(c)
 		if v.User == "" {
@@ -73,9 +73,9 @@ func (s *shard) begin(c *conn, subs []subRequest) {
 }
 
 // newConn makes a connection, not yet known to its shard.
-func (h *Hub) newConn(w wire, v Viewer, address string, nc net.Conn) *conn {
-	c := &conn{wire: w, viewer: v, address: address, bucket: -1}
-	c.shard = h.shards[h.nextShard.Add(1)%uint64(len(h.shards))]
+func (h *Hub) newConn(w wire, r *http.Request, v Viewer, address string, nc net.Conn) *conn {
+	c := &conn{wire: w, viewer: v, address: address, agent: agentOf(r), num: h.conns.Add(1), since: h.now(), bucket: -1}
+	c.shard = h.shards[c.num%uint64(len(h.shards))]
 	h.stats.began(w)
 	c.setExpiry(h.now())
 	if nc == nil {

@@ -101,7 +101,7 @@ func (a *applying) mark() {
 		th := a.things[c.Thing]
 		c.TS = stamp(th.newest)
 		if th.marked {
-			c.Marks = th.marks()
+			c.Marks, th.wasMarked = th.marks(), true
 		}
 	}
 }

@@ -36,6 +36,7 @@ type saved struct {
 	Thing   string    `json:"thing,omitempty"`
 	Online  string    `json:"online,omitempty"`
 	Newest  int64     `json:"newest,omitempty"`
+	Marked  bool      `json:"marked,omitempty"` // marks were told once
 	Props   []savedAs `json:"props,omitempty"`
 	Command *command  `json:"command,omitempty"`
 	Holds   bool      `json:"holds,omitempty"` // the command holds its key
@@ -172,7 +173,7 @@ func (t *Twins) restore(s saved) {
 		t.stats.Refused += uint64(len(s.Props))
 		return
 	}
-	th.online, th.newest = s.Online, s.Newest
+	th.online, th.newest, th.wasMarked = s.Online, s.Newest, s.Marked
 	th.served.Store(nil)
 	now := t.cfg.Now().UnixMilli()
 	for _, sp := range s.Props {
@@ -206,13 +207,16 @@ func (th *thing) appendTo(b []byte) []byte {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 && th.online == "" && th.td != nil {
+	if len(names) == 0 && th.online == "" && !th.wasMarked && th.td != nil {
 		return b
 	}
 	slices.Sort(names)
 	b = quote(append(b, `{"thing":`...), th.id)
 	b = quote(append(b, `,"online":`...), th.online)
 	b = strconv.AppendInt(append(b, `,"newest":`...), th.newest, 10)
+	if th.wasMarked {
+		b = append(b, `,"marked":true`...)
+	}
 	b = append(b, `,"props":[`...)
 	for i, name := range names {
 		if i > 0 {
@@ -275,9 +279,10 @@ func (t *Twins) everything() realtime.Update {
 		for _, p := range th.props {
 			if p.value != nil {
 				c.Values = append(c.Values, realtime.Value{Name: p.name, JSON: p.value})
+				c.Seqs = append(c.Seqs, p.seq)
 			}
 		}
-		if m := th.marks(); len(m.Stale) > 0 || len(m.Quality) > 0 || m.Online != "" {
+		if m := th.marks(); th.wasMarked || len(m.Stale) > 0 || len(m.Quality) > 0 || m.Online != "" {
 			c.Marks = m
 		}
 		if len(c.Values) > 0 || c.Marks != nil {

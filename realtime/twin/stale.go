@@ -60,6 +60,7 @@ func (t *Twins) sweep() {
 			heap.Fix(&t.due, 0)
 		}
 		if changed {
+			th.wasMarked = true
 			u.Changes = append(u.Changes, realtime.Change{Thing: th.id, TS: stamp(th.newest), Marks: th.marks()})
 		}
 	}

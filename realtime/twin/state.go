@@ -18,6 +18,10 @@ type thing struct {
 	online string // "online", "offline" or "" when the device never said
 	newest int64  // ts of the newest reading, ms
 
+	// wasMarked says that marks were told once. A viewer who was away may still
+	// have them, so after a start they are told again even when there are none.
+	wasMarked bool
+
 	due  int64 // when to look for stale values again, ms; 0 when not in the heap
 	slot int   // place in the heap
 

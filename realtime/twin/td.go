@@ -56,6 +56,7 @@ func (t *Twins) Describe(td []byte) error {
 	after := th.marks()
 	u := realtime.Update{Seq: t.seq}
 	if !slices.Equal(before.Stale, after.Stale) || !equal(before.Quality, after.Quality) {
+		th.wasMarked = true
 		u.Changes = []realtime.Change{{Thing: th.id, TS: stamp(th.newest), Marks: after}}
 	}
 	t.mu.Unlock()
