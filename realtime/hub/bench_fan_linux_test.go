@@ -39,7 +39,7 @@ func fanOut(b *testing.B, clients int, targets []string) {
 	l := g.measure(group, measureFor)
 	stop()
 	size := int(l.Bytes / max(1, l.Frames))
-	floor := g.floor(clients, size, float64(l.Frames)/l.wall.Seconds())
+	floor := g.crowd.Floor(clients, size, float64(l.Frames)/l.wall.Seconds(), floorFor)
 	report(b,
 		"µs/update", l.perThing(), "µs/frame", l.perFrame(), "µs/raw-write", floor, "frame/raw-write", l.perFrame()/floor,
 		"updates/frame", float64(l.Things)/float64(l.Frames), "B/frame", size,

@@ -60,9 +60,9 @@ func BenchmarkGrowth(b *testing.B) {
 				ids = digits()
 			}
 			g.publish(ids)
-			cpu := cpuTime()
+			cpu := crowd.CPU()
 			group := g.crowd.Ready(crowd.Group{Addr: g.addr, N: c.clients, Targets: c.targets})
-			connect := micros(cpuTime()-cpu) / float64(c.clients)
+			connect := micros(crowd.CPU()-cpu) / float64(c.clients)
 			stop := g.load(ids, rate)
 			l := g.measure(group, measureFor)
 			stop()
@@ -102,7 +102,7 @@ func patterns() []string {
 
 // leaveAll ends all connections and returns what that took the shards.
 func (g *stage) leaveAll() time.Duration {
-	cpu := cpuTime()
+	cpu := crowd.CPU()
 	for _, s := range g.hub.shards {
 		done := make(chan bool)
 		s.post(func(s *shard) {
@@ -113,5 +113,5 @@ func (g *stage) leaveAll() time.Duration {
 		})
 		<-done
 	}
-	return cpuTime() - cpu
+	return crowd.CPU() - cpu
 }

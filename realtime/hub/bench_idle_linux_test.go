@@ -55,9 +55,9 @@ func BenchmarkConnectStorm(b *testing.B) {
 			g := newStage(b)
 			g.publish(things(1000))
 			const clients = 5000
-			cpu := cpuTime()
+			cpu := crowd.CPU()
 			group := g.crowd.Ready(crowd.Group{Addr: g.addr, N: clients, Targets: linesOf(1000, wire, "")})
-			report(b, "ms-all-have-their-snapshot", g.crowd.Stats(group).ReadyAfter, "µs-cpu/connection", micros(cpuTime()-cpu)/clients)
+			report(b, "ms-all-have-their-snapshot", g.crowd.Stats(group).ReadyAfter, "µs-cpu/connection", micros(crowd.CPU()-cpu)/clients)
 		})
 	}
 }

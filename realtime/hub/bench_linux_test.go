@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -155,9 +154,9 @@ type bill struct {
 func (g *stage) measure(group int, d time.Duration) bill {
 	time.Sleep(time.Second) // until it runs evenly
 	g.crowd.Reset(group)
-	begin, cpu := time.Now(), cpuTime()
+	begin, cpu := time.Now(), crowd.CPU()
 	time.Sleep(d)
-	cpu, wall := cpuTime()-cpu, time.Since(begin)
+	cpu, wall := crowd.CPU()-cpu, time.Since(begin)
 	s := g.crowd.Stats(group)
 	if s.Closed > 0 {
 		g.b.Fatalf("%d clients were cut off: %s", s.Closed, s.Err)
@@ -167,60 +166,6 @@ func (g *stage) measure(group int, d time.Duration) bill {
 
 func (l bill) perThing() float64 { return micros(l.cpu) / float64(max(1, l.Things)) }
 func (l bill) perFrame() float64 { return micros(l.cpu) / float64(max(1, l.Frames)) }
-
-// floor is the CPU of one raw write of n bytes, by one goroutine, to as many
-// sockets as the clients are, with the same options and at the same pace: a
-// part of the sockets every 5 ms, as rounds are.
-func (g *stage) floor(clients, n int, perSecond float64) float64 {
-	fds := g.rawSockets(clients)
-	b := []byte(strings.Repeat("x", n))
-	t := time.NewTicker(gather)
-	defer t.Stop()
-	writes, cpu, begin := 0, cpuTime(), time.Now()
-	for i := 0; time.Since(begin) < floorFor; {
-		<-t.C
-		for due := int(time.Since(begin).Seconds() * perSecond); i < due; i++ {
-			if k, _ := syscall.Write(fds[i%clients], b); k == n {
-				writes++
-			}
-		}
-	}
-	return micros(cpuTime()-cpu) / float64(max(1, writes))
-}
-
-// rawSockets are connections to clients that only read.
-func (g *stage) rawSockets(n int) []int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		g.b.Fatal(err)
-	}
-	defer l.Close()
-	g.crowd.Open(crowd.Group{Addr: l.Addr().String(), N: n, Raw: true})
-	fds := make([]int, n)
-	for i := range fds {
-		nc, err := l.Accept()
-		if err != nil {
-			g.b.Fatal(err)
-		}
-		g.b.Cleanup(func() { nc.Close() })
-		tune(nc.(*net.TCPConn), time.Minute)
-		raw, err := nc.(*net.TCPConn).SyscallConn()
-		if err != nil {
-			g.b.Fatal(err)
-		}
-		raw.Control(func(fd uintptr) { fds[i] = int(fd) })
-	}
-	return fds
-}
-
-// cpuTime is what this process has used.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // memory is what this process holds: resident, and heap and stacks in use.
 func memory() (resident, inUse float64) {
