@@ -95,6 +95,7 @@ type sub struct {
 	id     string
 	answer json.RawMessage // the id of the frame that asked
 	group  *group
+	slot   int // among the group's subscriptions of this shard
 	period time.Duration
 	next   time.Duration // of the next update, but for a little slack
 

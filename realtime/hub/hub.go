@@ -134,7 +134,7 @@ func (h *Hub) feed(u realtime.Update) {
 }
 
 func (h *Hub) change(c *realtime.Change, seq uint64) {
-	t := h.index.things.get(c.Thing)
+	t := h.index.byID[c.Thing]
 	if t == nil {
 		if c.Removed {
 			return

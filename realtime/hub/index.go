@@ -25,6 +25,7 @@ type group struct {
 type index struct {
 	patterns node[*group]
 	things   node[*thing]
+	byID     map[string]*thing // the same things, found at once
 }
 
 // A node of a tree by segments.
@@ -128,19 +129,37 @@ func covered(n *node[*thing], pattern string, f func(*thing)) {
 
 // addThing makes the thing findable and puts it into the groups that cover it.
 func (x *index) addThing(t *thing) {
+	if x.byID == nil {
+		x.byID = map[string]*thing{}
+	}
+	x.byID[t.id] = t
 	x.things.put(t.id, t)
-	covering(&x.patterns, t.id, func(g *group) {
-		g.things = append(g.things, t)
-		t.groups = append(t.groups, g)
-	})
+	covering(&x.patterns, t.id, func(g *group) { g.add(t) })
 }
 
 func (x *index) dropThing(t *thing) {
+	delete(x.byID, t.id)
 	x.things.drop(t.id)
-	for _, g := range t.groups {
-		g.things = remove(g.things, t)
+	for i, g := range t.groups {
+		g.drop(t.slots[i])
 	}
-	t.groups = nil
+	t.groups, t.slots = nil, nil
+}
+
+// add puts a thing into the group.
+func (g *group) add(t *thing) {
+	t.groups, t.slots = append(t.groups, g), append(t.slots, len(g.things))
+	g.things = append(g.things, t)
+}
+
+// drop takes the thing in that slot out of the group; the last one moves there.
+// Looking for it would make the end of 10,000 things a matter of 10,000 times
+// 10,000 looks. Groups of one thing are few.
+func (g *group) drop(slot int) {
+	last := g.things[len(g.things)-1]
+	last.slots[slices.Index(last.groups, g)] = slot
+	g.things[slot], g.things[len(g.things)-1] = last, nil
+	g.things = g.things[:len(g.things)-1]
 }
 
 // join puts a subscription into the group of its pattern.
@@ -149,26 +168,30 @@ func (x *index) join(s *sub, pattern string, shard, shards int) {
 	if g == nil {
 		g = &group{pattern: pattern, subs: make([][]*sub, shards)}
 		x.patterns.put(pattern, g)
-		covered(&x.things, pattern, func(t *thing) {
-			g.things = append(g.things, t)
-			t.groups = append(t.groups, g)
-		})
+		covered(&x.things, pattern, g.add)
 	}
 	g.count++
+	s.group, s.slot = g, len(g.subs[shard])
 	g.subs[shard] = append(g.subs[shard], s)
-	s.group = g
 }
 
 // leave takes it out, and the group with its last one.
 func (x *index) leave(s *sub, shard int) {
 	g := s.group
-	g.subs[shard] = remove(g.subs[shard], s)
+	subs := g.subs[shard]
+	last := subs[len(subs)-1]
+	subs[s.slot], last.slot = last, s.slot
+	subs[len(subs)-1] = nil
+	g.subs[shard] = subs[:len(subs)-1]
 	if g.count--; g.count > 0 {
 		return
 	}
 	x.patterns.drop(g.pattern)
 	for _, t := range g.things {
-		t.groups = remove(t.groups, g)
+		i, end := slices.Index(t.groups, g), len(t.groups)-1
+		t.groups[i], t.slots[i] = t.groups[end], t.slots[end]
+		t.groups[end] = nil
+		t.groups, t.slots = t.groups[:end], t.slots[:end]
 	}
 }
 

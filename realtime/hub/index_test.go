@@ -68,6 +68,11 @@ func TestIndexEqualsMatch(t *testing.T) {
 					want[s] = true
 				}
 			}
+			for i, g := range th.groups {
+				if g.things[th.slots[i]] != th {
+					t.Fatalf("step %d: %s is not where %s has it", step, id, g.pattern)
+				}
+			}
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("step %d: %s is found by %d subscriptions, want %d", step, id, len(got), len(want))
 			}

@@ -21,6 +21,7 @@ type thing struct {
 	gone   bool   // removed; its properties are kept as deleted
 	open   int    // its entry in the open round, when ver is that round
 	groups []*group
+	slots  []int // where it is among the things of each
 	frag   frag
 
 	// stamps has one place for each shard, so that a shard can see whether a
@@ -133,9 +134,29 @@ func sortedPairs(m map[string]string) []pair {
 
 // appendTime appends t as a JSON string in UTC with milliseconds.
 func appendTime(dst []byte, t time.Time) []byte {
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	return append(dst, '"')
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(dst, `"2006-01-02T15:04:05.000Z"`)
+	}
+	// As AppendFormat writes it, in a fifth of the time.
+	hour, minute, second := t.Clock()
+	dst = appendDigits(append(dst, '"'), year, 4)
+	dst = appendDigits(append(dst, '-'), int(month), 2)
+	dst = appendDigits(append(dst, '-'), day, 2)
+	dst = appendDigits(append(dst, 'T'), hour, 2)
+	dst = appendDigits(append(dst, ':'), minute, 2)
+	dst = appendDigits(append(dst, ':'), second, 2)
+	dst = appendDigits(append(dst, '.'), t.Nanosecond()/1e6, 3)
+	return append(dst, 'Z', '"')
+}
+
+// appendDigits appends n with leading zeros.
+func appendDigits(dst []byte, n, digits int) []byte {
+	for p := [...]int{1, 10, 100, 1000}[digits-1]; p > 0; p /= 10 {
+		dst = append(dst, byte('0'+n/p%10))
+	}
+	return dst
 }
 
 // cut encodes what round ver changed in the thing. The caller holds Hub.mu.
