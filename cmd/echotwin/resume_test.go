@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 
 	"echotwin/realtime"
 	"echotwin/realtime/bus"
+	"echotwin/realtime/twin"
 )
 
 // resume goes on from a cursor and returns the answer and what came up to the
@@ -285,5 +288,32 @@ func TestLimitsCanBeSet(t *testing.T) {
 	}
 	if err := run(t.Context(), nil, func(k string) string { return map[string]string{"ECHOTWIN_MAX_PER_USER": "0"}[k] }, nil); err == nil || !strings.Contains(err.Error(), "ECHOTWIN_MAX_PER_USER: 0 is not between 1 and") {
 		t.Errorf("a limit of 0: %v", err)
+	}
+}
+
+// A start hears of the facts behind its checkpoint once more, and of no others.
+// So a checkpoint is not saved before its facts are filed.
+func TestACheckpointWaitsForItsFacts(t *testing.T) {
+	b, err := bus.Open(t.Context(), bus.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	bucket, err := b.Bucket(t.Context(), "checkpoint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	filed := errors.New("the facts are not filed")
+	k := &checkpoints{bucket: bucket, bus: b, hold: b.Hold("checkpoint", 0), filed: func(context.Context, uint64) error { return filed }}
+	twins := twin.New(twin.Config{})
+	twins.Apply(realtime.Bundle{Seq: 7, Records: []realtime.Record{{Kind: realtime.Event, Thing: "a", Name: "e"}}})
+	k.save(t.Context(), twins, slog.New(slog.DiscardHandler))
+	if _, err := bucket.Get(t.Context(), headKey); !errors.Is(err, bus.ErrNotFound) {
+		t.Errorf("a checkpoint was saved: %v", err)
+	}
+	filed = nil
+	k.save(t.Context(), twins, slog.New(slog.DiscardHandler))
+	if _, err := bucket.Get(t.Context(), headKey); err != nil {
+		t.Errorf("no checkpoint was saved: %v", err)
 	}
 }

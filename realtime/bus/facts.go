@@ -34,6 +34,9 @@ type Facts struct {
 	since  uint64 // facts up to here came before the stream was made
 	wake   chan struct{}
 
+	// What may wait for a stream that does not store.
+	most, mostBytes int
+
 	seen atomic.Uint64 // the newest bundle whose facts were handed over
 
 	mu     sync.Mutex // guards what follows
@@ -76,7 +79,6 @@ const (
 	// round is short, and the log's own commits go in between.
 	factsRound = 64
 
-	// What may wait for a stream that does not store.
 	maxFacts     = 200_000
 	maxFactBytes = 64 << 20
 
@@ -99,7 +101,7 @@ func (b *Bus) Facts(ctx context.Context, cfg FactsConfig) (*Facts, error) {
 	}
 	// What the log can tell again must be known here, or it would be told twice.
 	cfg.MaxAge = max(cfg.MaxAge, b.cfg.MaxAge)
-	f := &Facts{bus: b, wake: make(chan struct{}, 1)}
+	f := &Facts{bus: b, wake: make(chan struct{}, 1), most: maxFacts, mostBytes: maxFactBytes}
 	if err := f.open(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("bus: open the facts: %w", err)
 	}
@@ -225,7 +227,7 @@ func (f *Facts) add(seq uint64, facts []realtime.Fact) {
 		if !f.newest.after(f.at) || f.full {
 			continue // there already, written before a restart or by another node
 		}
-		if len(f.queue) >= maxFacts || f.bytes+len(one.Body) > maxFactBytes {
+		if len(f.queue) >= f.most || f.bytes+len(one.Body) > f.mostBytes {
 			f.full = true
 			f.bus.log.Error("too many facts wait to be stored; the stream FACTS ends here until the next start, which fills it from the log", "seq", seq)
 			continue

@@ -145,6 +145,44 @@ func TestFactsSaySinceWhenTheyKnow(t *testing.T) {
 	}
 }
 
+// When too much waits, the stream ends without a hole: nothing behind the first
+// fact that found no room is written, and a start fills it from the log.
+func TestTooManyFactsLeaveNoHole(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, Config{Dir: dir})
+	f, err := b.Facts(t.Context(), FactsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.most = 3
+	for seq := uint64(1); seq <= 6; seq++ {
+		f.Add(seq, []realtime.Fact{event("a/1", fmt.Sprint(seq))})
+	}
+	if f.Ready() == nil {
+		t.Error("nothing is said of it")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = f.Run(ctx) })
+	stored(t, f, 3)
+	f.Add(7, []realtime.Fact{event("a/1", "7")})
+	if got := f.Stored(); got != 3 {
+		t.Errorf("stored up to %d, want 3", got)
+	}
+	cancel()
+	wg.Wait()
+	b.Close()
+
+	f = openFacts(t, open(t, Config{Dir: dir}), FactsConfig{})
+	for seq := uint64(1); seq <= 7; seq++ {
+		f.Add(seq, []realtime.Fact{event("a/1", fmt.Sprint(seq))})
+	}
+	stored(t, f, 7)
+	if got, _ := told(t, f, []string{"**"}, 0, 7); len(got) != 7 || !strings.HasPrefix(got[3], "4:") {
+		t.Errorf("got %v", got)
+	}
+}
+
 // Two nodes hand over the same facts, and each is there once.
 func TestTwoNodesWriteEachFactOnce(t *testing.T) {
 	s := outside(t, server.Options{StoreDir: t.TempDir()})
