@@ -68,9 +68,10 @@ type config struct {
 	GPTTokensDay   int64    `name:"gpt-tokens-a-day" env:"ECHOTWIN_GPT_TOKENS_A_DAY" default:"0" help:"Tokens a day for one user; 0 for no limit."`
 	GPTBannedWords []string `name:"gpt-banned-words" env:"ECHOTWIN_GPT_BANNED_WORDS" help:"Questions with one of these words are refused."`
 
-	HistoryAge  days     `env:"ECHOTWIN_HISTORY_AGE" default:"90d" help:"How long samples are kept, such as 90d or 12h."`
-	HistorySize byteSize `env:"ECHOTWIN_HISTORY_SIZE" default:"10GB" help:"How much disk samples may take; the oldest go first."`
-	HistoryLate days     `env:"ECHOTWIN_HISTORY_LATE" default:"7d" help:"How much older than the newest sample one may be and still be kept: what a device sends that was offline."`
+	HistoryAge     days     `env:"ECHOTWIN_HISTORY_AGE" default:"90d" help:"How long samples are kept, such as 90d or 12h."`
+	HistorySize    byteSize `env:"ECHOTWIN_HISTORY_SIZE" default:"10GB" help:"How much disk samples may take; the oldest go first."`
+	HistoryRollups days     `name:"history-rollup-age" env:"ECHOTWIN_HISTORY_ROLLUP_AGE" default:"3y" help:"How long minimum, maximum, mean and last value of each minute are kept, from which long trends are drawn."`
+	HistoryLate    days     `env:"ECHOTWIN_HISTORY_LATE" default:"7d" help:"How much older than the newest sample one may be and still be kept: what a device sends that was offline."`
 
 	LogFile  string `env:"ECHOTWIN_LOG_FILE" help:"Also log to this file, rotated at 20 MB, five kept."`
 	LogLevel string `env:"ECHOTWIN_LOG_LEVEL" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`

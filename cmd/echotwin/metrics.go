@@ -73,6 +73,7 @@ func (s *stages) collectHistory(ch chan<- prometheus.Metric) {
 	metric(ch, gauge, "history_seq", "Place in the log up to which everything is in history.", float64(h.Seq))
 	metric(ch, gauge, "history_series", "Series of the last hours.", float64(h.Series))
 	metric(ch, gauge, "history_bytes", "Bytes that samples take on disk.", float64(h.Bytes))
+	metric(ch, counter, "history_segments_total", "Files of buckets that were made.", float64(h.Segments))
 	metric(ch, counter, "history_samples_total", "Samples that were stored.", float64(h.Samples))
 	metric(ch, counter, "history_queries_total", "Questions that were asked.", float64(h.Queries))
 	metric(ch, counter, "history_late_total", "Stored samples that were measured before the newest of their property.", float64(h.Late))

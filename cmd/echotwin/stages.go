@@ -121,7 +121,7 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	})
 	s.history = history.New(history.Config{
 		Dir: filepath.Join(cfg.Data, "history"), Log: s.bus, Describe: s.describe,
-		Retention: time.Duration(cfg.HistoryAge), MaxBytes: int64(cfg.HistorySize), Late: time.Duration(cfg.HistoryLate),
+		Retention: time.Duration(cfg.HistoryAge), MaxBytes: int64(cfg.HistorySize), RollupRetention: time.Duration(cfg.HistoryRollups), Late: time.Duration(cfg.HistoryLate),
 		Logger: log,
 	})
 	s.gpt = gpt.New(s.gptConfig())

@@ -51,6 +51,10 @@ func (h *History) session(ctx context.Context) (err error) {
 	if err := s.catchUp(ctx, h.cfg.Log.Last()); err != nil {
 		return err
 	}
+	rolling, stop := context.WithCancel(ctx)
+	rolled := make(chan struct{})
+	go func() { defer close(rolled); h.roll(rolling) }()
+	defer func() { stop(); <-rolled }()
 	h.fault.Store(nil)
 	h.caught.Store(true)
 	h.following.Store(true)
@@ -189,21 +193,22 @@ func (s *session) commit() error {
 	if err := s.names.save(); err != nil {
 		return fmt.Errorf("keeping the names of values: %w", err)
 	}
-	if len(s.late) > 0 {
-		if err := s.write(s.late, 0); err != nil {
-			return err
+	err := s.rollups.keep(func() error {
+		if len(s.late) > 0 {
+			if err := errors.Join(s.write(s.late, 0), s.syncLate()); err != nil {
+				return err
+			}
 		}
-		if err := s.syncLate(); err != nil {
-			return err
-		}
-	}
-	if err := s.write(s.inTime, seq); err != nil {
+		return s.write(s.inTime, seq)
+	}, s.late, s.inTime)
+	if err != nil {
 		return err
 	}
 	s.stats.late.Add(uint64(len(s.late)))
 	s.stats.samples.Add(uint64(len(s.inTime) + len(s.late)))
 	s.inTime, s.late = s.inTime[:0], s.late[:0]
 	s.seq.Store(seq)
+	s.arrived.Store(s.marked)
 	return nil
 }
 

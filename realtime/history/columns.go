@@ -32,6 +32,7 @@ type column struct {
 type stream struct {
 	kind   kind
 	scale  float64
+	name   string // thing, property and kind, as rollups know it
 	labels labels.Labels
 	ref    storage.SeriesRef
 
@@ -127,7 +128,7 @@ func (c *columns) stream(col *column, k kind, scale float64, ts int64) *stream {
 		return nil
 	}
 	c.streams++
-	s := &stream{kind: k, scale: scale, labels: seriesLabels(col.thing, col.name, k, scale), certain: c.since, last: math.MinInt64, orig: math.MinInt64}
+	s := &stream{kind: k, scale: scale, name: seriesKey(col.thing, col.name, k), labels: seriesLabels(col.thing, col.name, k, scale), certain: c.since, last: math.MinInt64, orig: math.MinInt64}
 	old := c.recent[s.labels.Hash()]
 	if old == nil && ts <= c.since {
 		old = c.newest(s.labels, ts-maxShift)

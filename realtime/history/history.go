@@ -41,7 +41,10 @@ type Config struct {
 
 	Retention time.Duration // of samples; zero means 90 days
 	MaxBytes  int64         // of samples on disk; zero means 10 GB
-	Late      time.Duration // how much older than the newest sample one may be; zero means 7 days
+	// RollupRetention is how long buckets are kept, from which long ranges are
+	// answered. Zero means 3 years; it is never less than Retention.
+	RollupRetention time.Duration
+	Late            time.Duration // how much older than the newest sample one may be; zero means 7 days
 
 	Now    func() time.Time // nil means time.Now
 	Logger *slog.Logger     // nil means slog.Default()
@@ -84,8 +87,11 @@ type History struct {
 	closing context.Context
 	end     context.CancelFunc
 
-	names *names
-	stats stats
+	names   *names
+	rolling sync.Mutex
+	rollups *rollups     // set with db
+	arrived atomic.Int64 // when the newest sample that is stored arrived
+	stats   stats
 }
 
 // New makes a History; Run opens it.
@@ -99,6 +105,10 @@ func New(cfg Config) *History {
 	if cfg.Late <= 0 {
 		cfg.Late = 7 * 24 * time.Hour
 	}
+	if cfg.RollupRetention <= 0 {
+		cfg.RollupRetention = 3 * 365 * 24 * time.Hour
+	}
+	cfg.RollupRetention = max(cfg.RollupRetention, cfg.Retention)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

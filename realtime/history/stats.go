@@ -7,7 +7,7 @@ import (
 )
 
 type stats struct {
-	samples, late, tooOld, repeated, clamped, unkept, unnamed, refused, queries atomic.Uint64
+	samples, late, tooOld, repeated, clamped, unkept, unnamed, refused, queries, segments atomic.Uint64
 }
 
 // Stats count what history holds and what it did not keep.
@@ -23,7 +23,8 @@ type Stats struct {
 	Refused  uint64 // samples of properties beyond the limit on series
 	Queries  uint64
 	Series   uint64 // in the last hours
-	Bytes    int64  // on disk
+	Bytes    int64  // of samples on disk
+	Segments uint64 // of buckets that were made since the start
 }
 
 // Stats says what is held. What the store says of itself is 0 while it is not
@@ -32,7 +33,7 @@ func (h *History) Stats() Stats {
 	c := &h.stats
 	s := Stats{
 		Seq: h.Seq(), Samples: c.samples.Load(), Late: c.late.Load(), TooOld: c.tooOld.Load(), Repeated: c.repeated.Load(),
-		Clamped: c.clamped.Load(), Unkept: c.unkept.Load(), Unnamed: c.unnamed.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(),
+		Clamped: c.clamped.Load(), Unkept: c.unkept.Load(), Unnamed: c.unnamed.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(), Segments: c.segments.Load(),
 	}
 	_ = h.use(func(db *tsdb.DB) error { // while it is not open there is nothing to tell
 		s.Series = db.Head().NumSeries()

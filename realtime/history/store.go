@@ -62,6 +62,10 @@ func (h *History) open() (*session, error) {
 	if err := h.names.load(); err != nil {
 		return nil, err
 	}
+	rollups, err := openRollups(filepath.Join(h.cfg.Dir, "rollups"), h.log)
+	if err != nil {
+		return nil, err
+	}
 	db, err := tsdb.Open(h.dir(), warnings(h.log), nil, h.options(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening history: %w", err)
@@ -80,8 +84,9 @@ func (h *History) open() (*session, error) {
 	}
 	s.next, s.marked = after+1, at
 	h.seq.Store(after)
+	h.arrived.Store(at)
 	h.mu.Lock()
-	h.db = db
+	h.db, h.rollups = db, rollups
 	h.mu.Unlock()
 	return s, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -159,15 +160,41 @@ func (h *History) fill(ctx context.Context, t *Trend, n int) error {
 			return err
 		}
 	}
+	few := true
 	for i := range t.Series {
 		s := &t.Series[i]
-		b := gatherer{step: t.Step}
-		if err := h.eachSample(ctx, t.Thing, s.Property, s.kind, t.From, t.To, b.add); err != nil {
+		list, err := h.gather(ctx, t, s)
+		if err != nil {
 			return err
 		}
-		s.Buckets = b.done()
+		s.Buckets = list
+		few = few && s.samples() <= uint64(n)
+	}
+	if few && t.Step >= minute {
+		return h.refine(ctx, t, n)
 	}
 	return nil
+}
+
+func (s *TrendSeries) samples() (n uint64) {
+	for _, b := range s.Buckets {
+		n += b.Count
+	}
+	return n
+}
+
+// refine shows single samples where there are so few, as long as all are kept.
+func (h *History) refine(ctx context.Context, t *Trend, n int) error {
+	single := *t
+	single.Series = slices.Clone(t.Series)
+	ok, err := h.singles(ctx, &single, n)
+	for i := range t.Series {
+		ok = ok && single.Series[i].samples() == t.Series[i].samples()
+	}
+	if ok && err == nil {
+		*t = single
+	}
+	return err
 }
 
 // singles makes a bucket of each sample, when no property has more than n.
@@ -234,6 +261,7 @@ func step(span int64, n int) int64 {
 // A gatherer makes buckets of samples that come in the order of time.
 type gatherer struct {
 	step int64
+	sums bool // leave the sum in Mean
 	list []Bucket
 	now  Bucket // its Mean is a sum
 }
@@ -262,9 +290,11 @@ func (g *gatherer) merge(b Bucket) {
 
 func (g *gatherer) flush() {
 	b := g.now
-	b.Mean /= float64(b.Count)
-	// Rounding may put the mean of equal numbers beside them.
-	b.Mean = min(max(b.Mean, b.Min), b.Max)
+	if !g.sums {
+		b.Mean /= float64(b.Count)
+		// Rounding may put the mean of equal numbers beside them.
+		b.Mean = min(max(b.Mean, b.Min), b.Max)
+	}
 	g.list = append(g.list, b)
 	g.now = Bucket{}
 }
