@@ -190,6 +190,9 @@ func (s *session) commit() error {
 	if seq == s.seq.Load() {
 		return nil
 	}
+	if err := s.placeLate(); err != nil {
+		return err
+	}
 	if err := s.names.save(); err != nil {
 		return fmt.Errorf("keeping the names of values: %w", err)
 	}

@@ -141,26 +141,6 @@ func (c *columns) stream(col *column, k kind, scale float64, ts int64) *stream {
 	return s
 }
 
-// newest is the newest sample of a series from a moment on, nil when there is none.
-func (c *columns) newest(l labels.Labels, from int64) *stream {
-	var s *stream
-	ms := []*labels.Matcher{equal(labelScale, l.Get(labelScale)), equal(labelType, l.Get(labelType))}
-	l.Range(func(one labels.Label) { ms = append(ms, equal(one.Name, one.Value)) })
-	err := eachSeries(c.h.closing, c.db, from, math.MaxInt64, func(_ labels.Labels, it chunkenc.Iterator) error {
-		for it.Next() == chunkenc.ValFloat {
-			if s == nil {
-				s = &stream{}
-			}
-			s.last, s.value = it.At()
-		}
-		return it.Err()
-	}, ms...)
-	if err != nil {
-		c.h.log.Warn("history does not know how far a series is", "series", l.String(), "error", err)
-	}
-	return s
-}
-
 func seriesLabels(thing, property string, k kind, scale float64) labels.Labels {
 	site, _, _ := strings.Cut(thing, "/")
 	ls := []string{labels.MetricName, metricName, labelThing, thing, labelProp, property, labelSite, site}

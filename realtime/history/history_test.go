@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,30 @@ func TestSamplesOfTheSameMomentAreAllKept(t *testing.T) {
 	p.say(said("plant/pump", base+10, "n", 6))
 	p.settle()
 	same(t, "n", p.raw("plant/pump", "n"), append(want, "11=6"))
+}
+
+// A clock that was set back gave a sample the time of another, and the store
+// kept one of them.
+func TestAClockThatIsSetBackLosesNothing(t *testing.T) {
+	p := newPlant(t)
+	for i, ts := range []int64{0, 5, 6, 5, 6, 0, 5, 7, 3, 7} {
+		p.say(said("plant/pump", base+ts, "n", i))
+	}
+	p.settle()
+	same(t, "samples", len(p.raw("plant/pump", "n")), 10)
+	p.restart()
+	p.say(said("plant/pump", base+5, "n", 1)) // sent twice
+	p.say(said("plant/pump", base+5, "n", 77))
+	p.settle()
+	got := p.raw("plant/pump", "n")
+	values := map[string]int{}
+	for _, s := range got {
+		_, v, _ := strings.Cut(s, "=")
+		values[v]++
+	}
+	if len(got) != 11 || len(values) != 11 {
+		t.Errorf("got %v", got)
+	}
 }
 
 func TestLateSamplesFindTheirPlace(t *testing.T) {
