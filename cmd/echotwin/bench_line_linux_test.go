@@ -40,8 +40,8 @@ type benchPlant struct {
 
 func newPlant(b *testing.B) *benchPlant {
 	env := settings(b, nil)
-	for _, limit := range []string{"CONNECTIONS", "PER_USER", "PER_ADDRESS"} {
-		env["ECHOTWIN_MAX_"+limit] = "100000"
+	for _, limit := range []string{"MAX_CONNECTIONS", "MAX_PER_USER", "MAX_PER_ADDRESS", "ACCEPT_RATE", "ACCEPT_PER_ADDRESS"} {
+		env["ECHOTWIN_"+limit] = "100000"
 	}
 	a, server := startProcess(b, env)
 	return &benchPlant{b: b, addr: a, server: server, web: signIn(b, a), crowd: crowd.Start(b)}

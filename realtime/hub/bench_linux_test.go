@@ -47,8 +47,8 @@ type stage struct {
 
 func newStage(b *testing.B) *stage {
 	b.Helper()
-	many := 1 << 20
-	h := New(Config{Epoch: "k3f9", Limits: Limits{Connections: many, PerUser: many, PerAddress: many}})
+	const many = 1 << 20
+	h := New(Config{Epoch: "k3f9", Limits: Limits{Connections: many, PerUser: many, PerAddress: many, Accept: many, AcceptPerAddress: many}})
 	g := &stage{b: b, hub: h, crowd: crowd.Start(b)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
