@@ -40,7 +40,6 @@ type shard struct {
 	all    []*sub
 	some   []*sub
 	steps  []step
-	raw    rawWriter
 
 	counts counts
 }
@@ -55,9 +54,7 @@ type counts struct {
 }
 
 func newShard(h *Hub, i int) *shard {
-	s := &shard{hub: h, i: i, rounds: make(chan *round, 1), through: make(chan struct{}, 1), bell: make(chan struct{}, 1), conns: map[*conn]struct{}{}}
-	s.raw.init()
-	return s
+	return &shard{hub: h, i: i, rounds: make(chan *round, 1), through: make(chan struct{}, 1), bell: make(chan struct{}, 1), conns: map[*conn]struct{}{}}
 }
 
 // post has f run by the shard, in the order of posting. It is false when the
@@ -186,7 +183,7 @@ func (s *shard) serve(c *conn) {
 	said := c.frames
 	t := s.compose(c)
 	if len(t.out) > 0 {
-		n, err := c.sink.offer(s, t.out)
+		n, err := c.sink.offer(t.out)
 		if err != nil {
 			s.fail(c, err)
 			return
@@ -218,7 +215,7 @@ func (s *shard) serve(c *conn) {
 }
 
 func (s *shard) writeTail(c *conn) bool {
-	n, err := c.sink.offer(s, c.tail)
+	n, err := c.sink.offer(c.tail)
 	if err != nil {
 		s.fail(c, err)
 		return false

@@ -11,7 +11,7 @@ import (
 // A sink takes a connection's bytes without ever waiting.
 type sink interface {
 	// offer takes as much of b as it can now, and nothing is no error.
-	offer(s *shard, b []byte) (int, error)
+	offer(b []byte) (int, error)
 
 	// close ends it. Orderly means that what it took still goes out.
 	close(orderly bool)
@@ -42,7 +42,7 @@ func newRelay(c *conn, hard func()) *relay {
 	return &relay{conn: c, next: make(chan []byte, 1), hard: hard}
 }
 
-func (r *relay) offer(_ *shard, b []byte) (int, error) {
+func (r *relay) offer(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil || r.ended {

@@ -5,8 +5,4 @@ package hub
 import "net"
 
 // Without non-blocking writes every connection has a goroutine of its own.
-type rawWriter struct{}
-
-func (*rawWriter) init() {}
-
 func newSocket(net.Conn) (sink, bool) { return nil, false }

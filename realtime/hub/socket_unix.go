@@ -7,30 +7,15 @@ import (
 	"syscall"
 )
 
-// rawWriter does a shard's non-blocking writes. Its function is made once: a
-// closure for each write would be one allocation for each frame.
-type rawWriter struct {
-	write func(fd uintptr) bool
-	in    []byte
-	n     int
-	err   error
-}
-
-func (w *rawWriter) init() {
-	w.write = func(fd uintptr) bool {
-		for {
-			w.n, w.err = syscall.Write(int(fd), w.in)
-			if w.err != syscall.EINTR {
-				return true // whatever came of it: the shard does not wait
-			}
-		}
-	}
-}
-
 // A socket is the sink of a plain TCP connection.
+//
+// It writes to the descriptor itself: going through net costs two cold places
+// of memory for each frame. Only its shard closes it, and after the last write,
+// so the number cannot have become another's.
 type socket struct {
 	net *net.TCPConn
 	raw syscall.RawConn
+	fd  int
 }
 
 // newSocket is false when the connection is none that can be written to without
@@ -44,23 +29,23 @@ func newSocket(nc net.Conn) (sink, bool) {
 	if err != nil {
 		return nil, false
 	}
-	return &socket{tcp, raw}, true
+	k := &socket{net: tcp, raw: raw}
+	err = raw.Control(func(fd uintptr) { k.fd = int(fd) })
+	return k, err == nil
 }
 
-func (k *socket) offer(s *shard, b []byte) (int, error) {
-	w := &s.raw
-	w.in = b
-	err := k.raw.Write(w.write)
-	w.in = nil
-	switch {
-	case err != nil:
-		return 0, err
-	case w.err == syscall.EAGAIN:
-		return 0, nil
-	case w.err != nil:
-		return 0, w.err
+func (k *socket) offer(b []byte) (int, error) {
+	for {
+		switch n, err := syscall.Write(k.fd, b); err {
+		case nil:
+			return n, nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, err
+		}
 	}
-	return w.n, nil
 }
 
 func (k *socket) close(bool) { k.net.Close() }
