@@ -8,7 +8,7 @@ const pages: Plugin = {
   name: "pages",
   configureServer(server) {
     server.middlewares.use((req, _res, next) => {
-      req.url = req.url?.replace(/^\/(app|docs)(?=$|\?)/, "/$1.html");
+      req.url = req.url?.replace(/^\/(app|docs)(?:\/[a-z]+)?(?=$|\?)/, "/$1.html");
       next();
     });
   },

@@ -1,47 +1,103 @@
-const ranges = [1, 5, 10] as const;
-export type Minutes = (typeof ranges)[number];
+import { compareCode, compareOf, lengthOf, codeOf, momentOf, momentText, type Compare, type Span } from "../trend/range";
+
+/** The pages that exist, by the last part of their path. */
+const pages = ["overview", "history"] as const;
+export type Page = (typeof pages)[number];
+
+/** Which time the trends of a page show. */
+export interface TimeState {
+  home: number;
+  span: Span | null;
+  compare: Compare;
+}
+
+const tenMinutes = 600_000;
 
 /**
- * What is on the screen, as the URL says it: /app?thing=plant/line1/conveyor-2&range=5.
- * A link shows the same, and Back goes back.
+ * What is on the screen, as the URL says it, such as
+ * /app?thing=plant/line1/conveyor-2&range=1h. A link shows the same, and Back
+ * goes back.
  */
 class Route {
+  page = $state<Page>("overview");
   thing = $state("");
-  range = $state<Minutes>(5);
+  /** Everything that the URL says. A new object when it changed by Back, Forward or a link. */
+  query = $state.raw(new URLSearchParams());
 
   constructor() {
     this.#read();
     addEventListener("popstate", () => this.#read());
   }
 
+  /** A thing is shown on the overview. */
   selectThing(id: string): void {
-    if (id === this.thing) return;
+    if (id === this.thing && this.page === "overview") return;
+    if (this.page === "overview") this.set({ thing: id }, true);
+    else this.go("overview", { thing: id });
     this.thing = id;
-    this.#write(true);
   }
 
-  selectRange(minutes: Minutes): void {
-    this.range = minutes;
-    this.#write(false);
+  /** Shows another page, with nothing of the URL of this one. */
+  go(page: Page, query: Record<string, string | string[]> = {}): void {
+    history.pushState(null, "", hrefOf(page, query));
+    this.#read();
+  }
+
+  /** Changes parts of the URL; null or nothing takes a part away. The page itself has changed already. */
+  set(changes: Record<string, string | readonly string[] | null>, push = false): void {
+    const query = new URLSearchParams(location.search);
+    for (const [name, value] of Object.entries(changes)) {
+      query.delete(name);
+      for (const one of value === null ? [] : [value].flat()) query.append(name, one);
+    }
+    const url = location.pathname + text(query);
+    if (url === location.pathname + location.search) return;
+    if (push) history.pushState(null, "", url);
+    else history.replaceState(null, "", url);
+  }
+
+  get time(): TimeState {
+    const { query } = this;
+    const [from, to] = [momentOf(query.get("from")), momentOf(query.get("to"))];
+    return { home: lengthOf(query.get("range")) ?? tenMinutes, span: from < to ? { from, to } : null, compare: compareOf(query.get("compare")) };
+  }
+
+  setTime({ home, span, compare }: TimeState): void {
+    this.set({
+      range: home === tenMinutes ? null : codeOf(home),
+      from: span && momentText(span.from),
+      to: span && momentText(span.to),
+      compare: compareCode(compare) || null,
+    });
   }
 
   #read(): void {
     const query = new URLSearchParams(location.search);
+    const last = location.pathname.split("/")[2];
+    this.query = query;
+    this.page = pages.find((p) => p === last) ?? "overview";
     this.thing = query.get("thing") ?? "plant/line1/conveyor-2";
-    this.range = ranges.find((r) => r === Number(query.get("range"))) ?? 5;
-  }
-
-  #write(push: boolean): void {
-    const query = new URLSearchParams(location.search);
-    query.set("thing", this.thing);
-    if (this.range === 5) query.delete("range");
-    else query.set("range", String(this.range));
-    // A path stays readable: slashes need no escape in a query.
-    const url = `${location.pathname}?${query.toString().replaceAll("%2F", "/")}`;
-    if (push) history.pushState(null, "", url);
-    else history.replaceState(null, "", url);
   }
 }
 
+/** Where a page is. */
+export function hrefOf(page: Page, query: Record<string, string | string[]> = {}): string {
+  const all = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) for (const one of [value].flat()) all.append(name, one);
+  return (page === "overview" ? "/app" : `/app/${page}`) + text(all);
+}
+
+/** A path and a time stay readable: slashes and colons need no escape in a query. */
+function text(query: URLSearchParams): string {
+  const said = query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+  return said && `?${said}`;
+}
+
+/** For a link inside the application: an ordinary click changes the page without loading it; others are the browser's. */
+export function follow(e: MouseEvent, page: Page, query: Record<string, string | string[]> = {}): void {
+  if (e.button !== 0 || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
+  e.preventDefault();
+  route.go(page, query);
+}
+
 export const route = new Route();
-export { ranges };

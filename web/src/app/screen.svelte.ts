@@ -1,10 +1,11 @@
-import { Connection, socketURL, Store, type Changed, type Link } from "../live";
+import { Connection, socketURL, Store, type Changed, type Link, type Unsubscribe } from "../live";
 import { Catalog } from "../model/catalog";
 import { readingOf, type Reading } from "../model/reading";
 import { keyOf, Series } from "../model/series";
 import type { Description } from "../model/td";
+import type { Clock } from "../trend/clock";
 import { get, toLogin } from "./api";
-import { kpis, trends } from "./plant";
+import { kpis } from "./plant";
 
 /** Receive as it comes, paint at most four times a second: painting is what costs. */
 const paintEvery = 250;
@@ -17,7 +18,11 @@ class Screen {
   readonly store = new Store();
   readonly catalog = new Catalog(get);
   readonly connection = new Connection({ url: () => socketURL(location.origin), store: this.store });
-  readonly series = new Series([...kpis, ...trends].map((s) => keyOf(s.thing, s.property)));
+  /** The live tail of what is shown over time. */
+  readonly series = new Series(kpis.map((s) => keyOf(s.thing, s.property)));
+
+  /** What "now" is on everything that shows time: the present, unless a replay puts a clock of its own here. */
+  clock = $state.raw<Clock>({ live: true, now: () => this.#present() });
 
   link = $state.raw<Link>(this.connection.link);
   /** The reader's clock, once a second. */
@@ -30,6 +35,8 @@ class Screen {
   #painted = 0;
   #pending = false;
   #frames: number[] = [];
+  #epoch = "";
+  #seen = 0; // the place in the log of the frame before
 
   start(): void {
     this.store.watch((changed) => this.#changed(changed));
@@ -56,8 +63,22 @@ class Screen {
 
   /** Seconds since a value was measured, on the server's clock when that is known. */
   ageOf(ts: number): number {
-    const skew = this.connection.lag.skew;
-    return Math.max(0, (this.now + (Number.isFinite(skew) ? skew : 0) - ts) / 1000);
+    return Math.max(0, (this.now + this.#skew() - ts) / 1000);
+  }
+
+  /** Keeps the live tail of a signal from now on, until the function that it returns is called. */
+  keep(thing: string, property: string): Unsubscribe {
+    return this.series.keep(keyOf(thing, property), this.link.phase === "live" ? this.connection.seq : Infinity);
+  }
+
+  /** The server's time. While the connection is lost, time stands still as the values do. */
+  #present(): number {
+    return (this.link.stale ? this.link.heardAt : Date.now()) + this.#skew();
+  }
+
+  #skew(): number {
+    const { skew } = this.connection.lag;
+    return Number.isFinite(skew) ? skew : 0;
   }
 
   #changed(changed: Changed): void {
@@ -65,12 +86,29 @@ class Screen {
     if ([...changed.values()].some((names) => names.length > 0)) this.#frames.push(now);
     for (const [id, names] of changed) {
       for (const name of names) {
-        const value = this.store.value(id, name)?.value;
-        if (typeof value === "number") this.series.add(keyOf(id, name), now / 1000, value);
         if (!this.catalog.descriptions.get(id)?.properties.has(name)) void this.catalog.want(id, name);
       }
     }
+    this.#record(changed);
     this.#paintSoon();
+  }
+
+  /**
+   * What an update brought joins the live tail. A snapshot or the end of a
+   * resume does not: it is no reading but what is known, and history has it.
+   */
+  #record(changed: Changed): void {
+    const prev = this.#seen;
+    const { seq, link } = this.connection;
+    this.#seen = seq;
+    if (link.phase !== "live") return;
+    for (const [id, names] of changed) {
+      for (const name of names) {
+        const key = keyOf(id, name);
+        const value = this.series.get(key) && this.store.value(id, name);
+        if (value) this.series.add(key, (Number.isFinite(value.ts) ? value.ts : this.#present()) / 1000, value.value, prev, seq);
+      }
+    }
   }
 
   #paintSoon(): void {
@@ -88,7 +126,12 @@ class Screen {
   #linked(link: Link): void {
     // At the loss, not at the return: what a resume brings comes before it is live again.
     if (link.phase !== "live" && this.link.phase === "live") this.series.gap(link.heardAt / 1000);
-    if (link.phase === "live" && link.currentAt !== this.link.currentAt) void this.#dateStale();
+    if (link.phase === "live" && link.currentAt !== this.link.currentAt) {
+      if (this.#epoch !== this.connection.epoch) this.series.clear();
+      this.#epoch = this.connection.epoch;
+      this.series.begin(this.connection.seq);
+      void this.#dateStale();
+    }
     this.link = link;
     if (link.phase === "ended" && link.code === 4500) toLogin();
   }

@@ -41,6 +41,47 @@ export function minute(at: Date | number): string {
   return time(at).slice(0, 5);
 }
 
+const dates = new Map<string, Intl.DateTimeFormat>();
+const local: Record<Lang, string> = { en: "en-GB", vi: "vi-VN" };
+
+function dateFormat(lang: Lang, form: "day" | "year" | "month"): Intl.DateTimeFormat {
+  const id = lang + form;
+  let format = dates.get(id);
+  if (!format) {
+    const month = lang === "vi" ? "2-digit" : "short";
+    const options: Intl.DateTimeFormatOptions = form === "month" ? { month, year: "numeric" } : { day: lang === "vi" ? "2-digit" : "numeric", month };
+    dates.set(id, (format = new Intl.DateTimeFormat(local[lang], form === "year" ? { ...options, year: "numeric" } : options)));
+  }
+  return format;
+}
+
+/** 26 Nov in English, 26/11 in Vietnamese, with the year when it is not this one. */
+export function date(at: number, lang: Lang = locale.lang): string {
+  return dateFormat(lang, new Date(at).getFullYear() === new Date().getFullYear() ? "day" : "year").format(at);
+}
+
+/** A label on an axis of time whose labels are `step` ms apart: at midnight the day stands in place of 00:00. */
+export function axisTime(at: number, step: number, lang: Lang = locale.lang): string {
+  if (step >= 28 * 86_400_000) return dateFormat(lang, "month").format(at);
+  const d = new Date(at);
+  if (step >= 86_400_000 || (d.getHours() === 0 && d.getMinutes() === 0 && d.getSeconds() === 0)) return dateFormat(lang, "day").format(at);
+  return step < 60_000 ? time(at) : minute(at);
+}
+
+/** A moment as exactly as a chart of this length (ms) shows it: 14:02:36, or 26 Nov 14:02. */
+export function moment(at: number, length: number, lang: Lang = locale.lang): string {
+  const clock = length <= 7_200_000 ? time(at) : minute(at);
+  const today = new Date(at).toDateString() === new Date().toDateString();
+  return today && length <= 86_400_000 ? clock : `${date(at, lang)} ${clock}`;
+}
+
+/** From when to when: 26 Nov 14:02:00 – 14:12:00. */
+export function period(from: number, to: number, lang: Lang = locale.lang): string {
+  const clock = to - from <= 7_200_000 ? time : minute;
+  const same = new Date(from).toDateString() === new Date(to).toDateString();
+  return `${date(from, lang)} ${clock(from)} – ${same ? "" : `${date(to, lang)} `}${clock(to)}`;
+}
+
 /** An age in the largest unit that fits: 14 s, 3 min, 2 h, 5 d. */
 export function age(seconds: number, lang: Lang = locale.lang): string {
   const [min, hour, day] = lang === "vi" ? ["phút", "giờ", "ngày"] : ["min", "h", "d"];

@@ -98,32 +98,57 @@ describe("the catalog", () => {
 describe("a series", () => {
   it("keeps what was asked for, as long as it should, and breaks at gaps once", () => {
     const s = new Series(["a#x"], 60, 1000);
-    s.add("b#y", 0, 1);
-    for (let i = 0; i < 3000; i++) s.add("a#x", i, i);
+    s.add("b#y", 0, 1, 0, 1);
+    for (let i = 0; i < 3000; i++) s.add("a#x", i, i, i, i + 1);
     s.gap(3000);
     s.gap(3001);
     const p = s.get("a#x")!;
     expect(s.get("b#y")).toBeUndefined();
     expect(p.x.length).toBeLessThanOrEqual(60 + 256 + 1);
-    expect(p.x.length).toBe(p.y.length);
+    expect([p.y.length, p.prev.length, p.seq.length]).toEqual([p.x.length, p.x.length, p.x.length]);
     expect(p.x[0]).toBeLessThanOrEqual(2999 - 60);
     expect(p.y.filter((v) => v === null)).toHaveLength(1);
   });
 
   it("is bounded by count whatever the rate", () => {
     const s = new Series(["k"], 1e9, 500);
-    for (let i = 0; i < 5000; i++) s.add("k", i / 1000, i);
+    for (let i = 0; i < 5000; i++) s.add("k", i / 1000, i, i, i + 1);
     expect(s.get("k")!.x.length).toBe(500);
     expect(s.get("k")!.y.at(-1)).toBe(4999);
   });
 
+  it("is kept as long as anybody wants it, and no longer", () => {
+    const s = new Series([]);
+    const first = s.keep("k", 7);
+    const second = s.keep("k", 9);
+    first();
+    first();
+    s.add("k", 1, 1, 9, 10);
+    expect(s.get("k")!.y).toEqual([1]);
+    second();
+    expect(s.get("k")).toBeUndefined();
+  });
+
+  it("says from which place of the log nothing is missing", () => {
+    const s = new Series(["k"]);
+    expect(s.get("k")!.since).toBe(Infinity);
+    s.begin(100);
+    s.keep("later", 120);
+    expect([s.get("k")!.since, s.get("later")!.since]).toEqual([100, 120]);
+    s.gap(5);
+    s.keep("in between", Infinity);
+    expect([s.get("k")!.since, s.get("in between")!.since]).toEqual([Infinity, Infinity]);
+    s.begin(200);
+    expect([s.get("k")!.since, s.get("later")!.since, s.get("in between")!.since]).toEqual([200, 200, 200]);
+  });
+
   it("tells its slope per minute, and says nothing across a gap or of too little", () => {
     const s = new Series(["k"]);
-    for (let i = 0; i <= 60; i++) s.add("k", 1000 + i, 20 + i * 0.5);
+    for (let i = 0; i <= 60; i++) s.add("k", 1000 + i, 20 + i * 0.5, i, i + 1);
     expect(slope(s.get("k")!)).toBeCloseTo(30, 6);
     s.gap(1061);
-    s.add("k", 1062, 50);
+    s.add("k", 1062, 50, 62, 63);
     expect(slope(s.get("k")!)).toBeNaN();
-    expect(slope({ x: [], y: [] })).toBeNaN();
+    expect(slope(new Series(["none"]).get("none")!)).toBeNaN();
   });
 });

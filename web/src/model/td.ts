@@ -15,6 +15,8 @@ export interface Property {
   type: string;
   unit: string;
   decimals?: number;
+  /** Seconds from reading to reading, when the description says so. */
+  period?: number;
   /** The measuring range. */
   minimum?: number;
   maximum?: number;
@@ -86,6 +88,7 @@ function readProperty(name: string, o: Members): Property {
     type: text(o.type),
     unit: unit(text(o.unit)),
     decimals: decimals(o),
+    period: positive(o["echotwin:period"]),
     minimum: number(o.minimum),
     maximum: number(o.maximum),
     band: band[0] !== undefined && band[1] !== undefined ? [band[0], band[1]] : undefined,
@@ -130,6 +133,11 @@ function titles(o: Members, fallback: string): Titles {
   const both = object(o.titles);
   const en = text(both.en) || text(o.title) || fallback;
   return { en, vi: text(both.vi) || en };
+}
+
+function positive(value: unknown): number | undefined {
+  const said = number(value);
+  return said !== undefined && said > 0 ? said : undefined;
 }
 
 function decimals(o: Members): number | undefined {

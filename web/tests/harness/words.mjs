@@ -19,7 +19,7 @@ async function load(url, name) {
 }
 
 /** Figures and units, and two words that the trade says in both languages. */
-const sameInBoth = new Set(["{low}–{high} {unit}", "{n} min", "{ms} ms", "snapshot {at}", "{n} tags"]);
+const sameInBoth = new Set(["{low}–{high} {unit}", "{ms} ms", "{n} s", "snapshot {at}", "{n} tags"]);
 
 /**
  * What finds texts that are English where they should be Vietnamese. A text that

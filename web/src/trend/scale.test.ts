@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Property } from "../model/td";
-import { decimalsOf, firstAfter, timeSplits, yRange } from "./scale";
+import { decimalsOf, timeTicks, yRange } from "./scale";
 
 const p = (o: Partial<Property>): Property => ({ name: "x", titles: { en: "x", vi: "x" }, tag: "", type: "number", unit: "", priority: 3, ...o });
 
@@ -26,16 +26,27 @@ describe("the scale of a trend", () => {
   });
 });
 
+const minute = 60_000;
+const day = 24 * 60 * minute;
+
 describe("the time axis", () => {
-  it.each([60, 120, 300, 600])("over %d s has few round moments and ends at the present", (span) => {
-    const now = 1_000_003.5;
-    const s = timeSplits(now - span, now);
-    expect(s.at(-1)).toBe(now);
-    expect(s.length).toBeLessThanOrEqual(7);
-    expect(s.length).toBeGreaterThanOrEqual(4);
-    expect(s.slice(0, -1).every((t) => t % 10 === 0 || t % 15 === 0)).toBe(true);
+  it.each([minute, 10 * minute, 8 * 60 * minute, day, 7 * day, 30 * day, 90 * day, 366 * day])("over %d ms has few round moments, in order and inside", (length) => {
+    const low = new Date(2026, 10, 23, 8, 1, 3.5).getTime();
+    for (const most of [3, 6, 12]) {
+      const ticks = timeTicks(low, low + length, most);
+      expect(ticks.length).toBeLessThanOrEqual(most + 1);
+      expect(ticks.length).toBeGreaterThanOrEqual(1);
+      expect(ticks).toEqual([...ticks].sort((a, b) => a - b).filter((t) => t >= low && t <= low + length));
+      for (const t of ticks) expect(new Date(t).getMilliseconds()).toBe(0);
+      if (length >= 30 * day) for (const t of ticks) expect(new Date(t).getHours()).toBe(0);
+    }
   });
-  it("finds where the window starts", () => {
-    expect([0, 1, 1.5, 3, 9].map((m) => firstAfter([1, 2, 3], m))).toEqual([0, 0, 1, 2, 3]);
+  it("keeps 06:00 at 06:00 whatever the clocks do", () => {
+    const low = new Date(2026, 2, 27).getTime(); // over the last Sunday of March
+    for (const t of timeTicks(low, low + 4 * day, 20)) expect(new Date(t).getHours() % 6).toBe(0);
+  });
+  it("over a year begins months", () => {
+    const low = new Date(2026, 0, 10).getTime();
+    for (const t of timeTicks(low, low + 366 * day, 6)) expect(new Date(t).getDate()).toBe(1);
   });
 });
