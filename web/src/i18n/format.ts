@@ -42,29 +42,33 @@ export function minute(at: Date | number): string {
 }
 
 const dates = new Map<string, Intl.DateTimeFormat>();
-const local: Record<Lang, string> = { en: "en-GB", vi: "vi-VN" };
 
-function dateFormat(lang: Lang, form: "day" | "year" | "month"): Intl.DateTimeFormat {
-  const id = lang + form;
-  let format = dates.get(id);
-  if (!format) {
-    const month = lang === "vi" ? "2-digit" : "short";
-    const options: Intl.DateTimeFormatOptions = form === "month" ? { month, year: "numeric" } : { day: lang === "vi" ? "2-digit" : "numeric", month };
-    dates.set(id, (format = new Intl.DateTimeFormat(local[lang], form === "year" ? { ...options, year: "numeric" } : options)));
+function dateText(at: number, form: "day" | "year" | "month", lang: Lang): string {
+  if (lang === "vi") {
+    const d = new Date(at);
+    const [day, month] = [d.getDate(), d.getMonth() + 1].map((n) => String(n).padStart(2, "0"));
+    return form === "month" ? `${month}/${d.getFullYear()}` : form === "year" ? `${day}/${month}/${d.getFullYear()}` : `${day}/${month}`;
   }
-  return format;
+  let format = dates.get(form);
+  if (!format) {
+    const month = "short";
+    const year = "numeric";
+    const options: Intl.DateTimeFormatOptions = form === "month" ? { month, year } : form === "year" ? { day: "numeric", month, year } : { day: "numeric", month };
+    dates.set(form, (format = new Intl.DateTimeFormat("en-GB", options)));
+  }
+  return format.format(at);
 }
 
 /** 26 Nov in English, 26/11 in Vietnamese, with the year when it is not this one. */
 export function date(at: number, lang: Lang = locale.lang): string {
-  return dateFormat(lang, new Date(at).getFullYear() === new Date().getFullYear() ? "day" : "year").format(at);
+  return dateText(at, new Date(at).getFullYear() === new Date().getFullYear() ? "day" : "year", lang);
 }
 
 /** A label on an axis of time whose labels are `step` ms apart: at midnight the day stands in place of 00:00. */
 export function axisTime(at: number, step: number, lang: Lang = locale.lang): string {
-  if (step >= 28 * 86_400_000) return dateFormat(lang, "month").format(at);
+  if (step >= 28 * 86_400_000) return dateText(at, "month", lang);
   const d = new Date(at);
-  if (step >= 86_400_000 || (d.getHours() === 0 && d.getMinutes() === 0 && d.getSeconds() === 0)) return dateFormat(lang, "day").format(at);
+  if (step >= 86_400_000 || (d.getHours() === 0 && d.getMinutes() === 0 && d.getSeconds() === 0)) return dateText(at, "day", lang);
   return step < 60_000 ? time(at) : minute(at);
 }
 

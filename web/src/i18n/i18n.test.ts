@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { en } from "./en";
-import { age, number, plain } from "./format";
+import { age, axisTime, date, moment, number, period, plain } from "./format";
 import { vi } from "./vi";
 
 const places = (s: string) => [...s.matchAll(/\{\w+\}/g)].map(String).sort();
@@ -43,5 +43,31 @@ describe("numbers", () => {
   ])("age %d", (seconds, inEnglish, inVietnamese) => {
     expect(age(seconds, "en")).toBe(inEnglish);
     expect(age(seconds, "vi")).toBe(inVietnamese);
+  });
+});
+
+describe("times", () => {
+  const at = new Date(2024, 10, 6, 8, 5, 9).getTime();
+  const day = 86_400_000;
+  it("have the day as each language writes it", () => {
+    expect([date(at, "en"), date(at, "vi")]).toEqual(["6 Nov 2024", "06/11/2024"]);
+    const now = Date.now();
+    expect(date(now, "vi")).toMatch(/^\d\d\/\d\d$/);
+  });
+  it.each([
+    [1000, "08:05:09", "08:05:09"],
+    [60_000, "08:05", "08:05"],
+    [day, "6 Nov", "06/11"],
+    [30 * day, "Nov 2024", "11/2024"],
+  ])("on an axis with steps of %d ms", (step, en, vi) => expect([axisTime(at, step, "en"), axisTime(at, step, "vi")]).toEqual([en, vi]));
+  it("at midnight are the day", () => expect(axisTime(new Date(2024, 10, 6).getTime(), 3_600_000, "en")).toBe("6 Nov"));
+  it("are as exact as the chart that shows them", () => {
+    expect(moment(at, 600_000, "en")).toBe("6 Nov 2024 08:05:09");
+    expect(moment(at, 10 * day, "vi")).toBe("06/11/2024 08:05");
+    expect(moment(Date.now(), 600_000, "en")).toMatch(/^\d\d:\d\d:\d\d$/);
+  });
+  it("say a period with its day once where it is one", () => {
+    expect(period(at, at + 600_000, "en")).toBe("6 Nov 2024 08:05:09 – 08:15:09");
+    expect(period(at, at + day, "vi")).toBe("06/11/2024 08:05 – 07/11/2024 08:05");
   });
 });

@@ -43,8 +43,12 @@ export interface Frame {
   earlier: number;
 }
 
-/** Why a pen has nothing to show, or not all. */
-export type Status = { kind: "loading" } | { kind: "trouble"; trouble: Trouble } | { kind: "empty" } | { kind: "shown" };
+/** Whether a pen has anything in the range that is shown, and why nothing or not all. */
+export interface Status {
+  shown: boolean;
+  loading: boolean;
+  trouble: Trouble | null;
+}
 
 /**
  * Several trends over the same time: the range, the period it is compared
@@ -230,14 +234,14 @@ export class Board {
     return join(history, step, same ? answer.seq : -1, live(this.#source.tail(pen), Math.max(end, answer?.from ?? -Infinity), names));
   }
 
-  status(pen: Pen, sheet: Sheet): Status {
+  status({ pen, buckets, step }: Sheet): Status {
     const slot = slotOf(pen, false);
-    const trouble = this.#loader.trouble(slot);
-    if (trouble) return { kind: "trouble", trouble };
     const { span } = this.frame;
-    const any = sheet.buckets.some((b) => b.ts + sheet.step > span.from && b.ts < span.to);
-    if (any) return { kind: "shown" };
-    return this.#loader.loading(slot) || !this.#loader.answer(slot) ? { kind: "loading" } : { kind: "empty" };
+    return {
+      shown: buckets.some((b) => b.ts + step > span.from && b.ts < span.to),
+      loading: this.#loader.loading(slot) || !this.#loader.answer(slot),
+      trouble: this.#loader.trouble(slot),
+    };
   }
 
   /** Whether anything is on its way. */

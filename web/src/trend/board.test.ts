@@ -71,14 +71,14 @@ describe("a board", () => {
     reading(pump, start + 1000, 3, 105);
     board.refresh();
     expect(values(board)).toEqual([1, 2, 3]);
-    expect(board.status(pump, board.sheet(pump)).kind).toBe("shown");
+    expect(board.status(board.sheet(pump))).toMatchObject({ shown: true, trouble: null });
   });
 
   it("shows the live tail before history has answered, and says that it is loading", async () => {
     const { asked, board, reading } = setUp();
     asked.reply = () => new Promise(() => undefined);
     board.refresh();
-    expect(board.status(pump, board.sheet(pump)).kind).toBe("loading");
+    expect(board.status(board.sheet(pump))).toMatchObject({ shown: false, loading: true });
     reading(pump, start, 3, 105);
     board.refresh();
     expect(values(board)).toEqual([3]);
@@ -180,8 +180,7 @@ describe("a board", () => {
     asked.reply = () => new Response(JSON.stringify({ error: "history is opening" }), { status: 503, headers: { "Retry-After": "7" } });
     board.refresh();
     await vi.advanceTimersByTimeAsync(0);
-    const status = board.status(pump, board.sheet(pump));
-    expect(status).toMatchObject({ kind: "trouble", trouble: { status: 503, message: "history is opening" } });
+    expect(board.status(board.sheet(pump))).toMatchObject({ shown: false, trouble: { status: 503, message: "history is opening" } });
     board.refresh();
     await vi.advanceTimersByTimeAsync(6000);
     expect(asked.urls).toHaveLength(1);
@@ -190,7 +189,7 @@ describe("a board", () => {
     asked.reply = null;
     await vi.advanceTimersByTimeAsync(8000);
     board.refresh();
-    expect(board.status(pump, board.sheet(pump)).kind).toBe("shown");
+    expect(board.status(board.sheet(pump))).toMatchObject({ shown: true, trouble: null });
   });
 
   it("does not repeat a request that is wrong, but looks for what may still come", async () => {
@@ -209,9 +208,9 @@ describe("a board", () => {
     const { asked, board } = setUp();
     asked.series = { type: "number", unit: "%", buckets: [] };
     board.refresh();
-    expect(board.status(pump, board.sheet(pump)).kind).toBe("loading");
+    expect(board.status(board.sheet(pump))).toMatchObject({ shown: false, loading: true });
     await vi.advanceTimersByTimeAsync(0);
-    expect(board.status(pump, board.sheet(pump)).kind).toBe("empty");
+    expect(board.status(board.sheet(pump))).toEqual({ shown: false, loading: false, trouble: null });
   });
 
   it("compares with the same length earlier, and moves it here", async () => {

@@ -149,13 +149,14 @@ export function chart(box: HTMLElement, strokes: readonly Stroke[], labels: () =
 export function align(traces: readonly Trace[]): uPlot.AlignedData {
   const none: Drawn = { x: [], mean: [], min: [], max: [], wide: false };
   const tables: uPlot.AlignedData[] = [];
+  const expand = 2; // a gap reaches to the values beside it, over the moments that only other pens have
   for (const { now, then } of traces) {
     // Without a width there is no band to fill, and filling is what costs.
     const empty = now.wide ? null : now.x.map(() => null);
     const t = then ?? none;
     tables.push([now.x, empty ?? now.max, empty ?? now.min], [t.x, t.mean], [now.x, now.mean]);
   }
-  return tables.length > 0 ? uPlot.join(tables) : [[]];
+  return tables.length > 0 ? uPlot.join(tables, tables.map((columns) => columns.map(() => expand))) : [[]];
 }
 
 /** The values without a neighbour to draw a line to: they are drawn as points, or nobody would see them. */

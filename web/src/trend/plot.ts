@@ -22,7 +22,8 @@ export interface Area {
   height: number;
 }
 
-const size = 10.5;
+/** Whole pixels: uPlot multiplies the last digits before "px" by the screen's resolution, and 10.5px would become 10.10px. */
+const size = 11;
 export const font = `${size}px "Inter", sans-serif`;
 
 export class Brush {
