@@ -239,7 +239,7 @@ export class Board {
     const { span } = this.frame;
     return {
       shown: buckets.some((b) => b.ts + step > span.from && b.ts < span.to),
-      loading: this.#loader.loading(slot) || !this.#loader.answer(slot),
+      loading: this.#loader.loading(slot) || (this.#kept.has(penKey(pen)) && !this.#loader.answer(slot)),
       trouble: this.#loader.trouble(slot),
     };
   }
