@@ -176,6 +176,21 @@ func BenchmarkWholeFanOut(b *testing.B) {
 	}
 }
 
+// From MQTT publish to the frame on a WebSocket beside half of the fan-out's
+// load: 1,000 things at 5 Hz, 1,000 clients with 20 each.
+func BenchmarkReadingToFrameAtHalfLoad(b *testing.B) {
+	p := newPlant(b)
+	p.crowd.Ready(p.group(1000, lineTargets()))
+	stop := p.load(1000, 5)
+	defer stop()
+	v := p.web.watch("?path=bench/**&rate=20")
+	v.until("the snapshot", func(f frame) bool { return f.Type == "snapshot" })
+	times := readingToFrame(b, v, device(b, p.addr, "bench"), 220)
+	report(b, "ms-p50", ms(quantile(times, .5)))
+	report(b, "ms-p99", ms(quantile(times, .99)))
+	report(b, "ns/op", 0)
+}
+
 func lineTargets() (t []string) {
 	for i := range 1000 / perLine {
 		t = append(t, fmt.Sprintf("/ws?rate=10&path=plant/l%d/**", i))
