@@ -14,6 +14,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"echotwin/realtime"
 )
 
 // health answers GET /health: what the seed's does, to see whether the proxy
@@ -51,6 +53,9 @@ func (s *Server) readyz(c echo.Context) error {
 		if err != nil {
 			s.log.Warn("not ready", "part", name, "err", err)
 			parts[name] = "not ready"
+			if fault := (*realtime.Fault)(nil); errors.As(err, &fault) {
+				parts[name] = "not ready: " + fault.Message // made to be shown
+			}
 			status, word = http.StatusServiceUnavailable, "not ready"
 		}
 	}

@@ -37,6 +37,13 @@ func (s *stages) collectLine(ch chan<- prometheus.Metric) {
 	b, in, tw := s.bus.Stats(), s.ingest.Stats(), s.twins.Stats()
 	metric(ch, gauge, "bus_messages", "Bundles that the log keeps.", float64(b.Messages))
 	metric(ch, gauge, "bus_bytes", "Bytes that the log takes on disk.", float64(b.Bytes))
+	storing := 1.0
+	if s.fault() != nil {
+		storing = 0
+	}
+	metric(ch, gauge, "storing", "1 while what comes can be stored and acknowledged.", storing)
+	metric(ch, gauge, "bus_segments", "Segments of the log.", float64(b.Segments))
+	metric(ch, gauge, "bus_held_bundles", "Bundles that a reader of the log has not had yet.", float64(b.Held))
 	metric(ch, gauge, "bus_last_seq", "Newest sequence number of the log.", float64(b.Last))
 
 	f := s.facts.Stats()

@@ -26,6 +26,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	g.Go(func() error { return s.auth.Run(gctx) })
 	g.Go(func() error { return s.saved.keep(gctx, s.twins, s.written, s.log) })
 	g.Go(func() error { return s.bus.Retain(gctx) })
+	g.Go(func() error { return s.tellFaults(gctx) })
 	s.catchUp(ctx)
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.listenAddr())

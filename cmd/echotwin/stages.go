@@ -36,6 +36,7 @@ type stages struct {
 	facts   *bus.Facts
 	auth    *auth.Auth
 	ingest  *ingest.Ingest
+	clock   *ingest.Clock
 	door    *mqtt.Door // nil without one
 	twins   *twin.Twins
 	hub     *hub.Hub
@@ -104,7 +105,11 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	if s.facts, err = s.bus.Facts(ctx, bus.FactsConfig{MaxBytes: int64(cfg.FactsSize), MaxAge: time.Duration(cfg.FactsAge)}); err != nil {
 		return nil, err
 	}
-	s.ingest = ingest.New(ingest.Config{Log: s.bus, Logger: log})
+	s.clock = ingest.NewClock(log)
+	s.ingest = ingest.New(ingest.Config{
+		Log: s.bus, Logger: log, Fault: s.fault,
+		Unlogged: func(r []realtime.Record) { s.twins.ShowUnlogged(r) },
+	})
 	if err = s.openDoor(); err != nil {
 		return nil, err
 	}
@@ -268,7 +273,7 @@ func (s *stages) gptConfig() gpt.Config {
 func (s *stages) serverDeps() server.Deps {
 	registry := prometheus.NewRegistry()
 	s.register(registry)
-	ready := map[string]func() error{"bus": s.bus.Ready, "facts": s.facts.Ready, "history": s.history.Ready}
+	ready := map[string]func() error{"bus": s.bus.Ready, "clock": s.clockReady, "facts": s.facts.Ready, "history": s.history.Ready}
 	if s.door != nil {
 		ready["mqtt"] = s.door.Ready
 	}

@@ -126,7 +126,9 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	b := &Bus{cfg: cfg, log: cfg.Log, opened: time.Now(), ids: newIDs(), guard: newGuard()}
+	b := &Bus{cfg: cfg, log: cfg.Log, opened: time.Now(), ids: newIDs()}
+	b.guard.hurry = make(chan struct{}, 1)
+	b.guard.reserve.Store(cfg.Reserve)
 	b.closing, b.close = context.WithCancel(context.Background())
 	if err := b.open(ctx); err != nil {
 		b.Close()

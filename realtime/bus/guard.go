@@ -20,12 +20,11 @@ import (
 // write once, and a half-written block is the last thing that one wants on a full
 // disk; so nothing is stored from a little before the disk is full.
 type guard struct {
-	fault  atomic.Pointer[realtime.Fault]
-	broken atomic.Bool   // NATS itself has failed
-	hurry  chan struct{} // holds a token when there is reason to look now
+	fault   atomic.Pointer[realtime.Fault]
+	broken  atomic.Bool   // NATS itself has failed
+	reserve atomic.Int64  // what has to stay free
+	hurry   chan struct{} // holds a token when there is reason to look now
 }
-
-func newGuard() guard { return guard{hurry: make(chan struct{}, 1)} }
 
 // What NATS answers when it has given up.
 const (
@@ -114,8 +113,8 @@ func (b *Bus) watch() {
 func (b *Bus) look() *realtime.Fault {
 	dir := b.cfg.Dir
 	free, err := freeBytes(dir)
-	if err == nil && free < b.cfg.Reserve {
-		return &realtime.Fault{Code: realtime.FaultDisk, Message: fmt.Sprintf("the disk is full: %d MB are free, %d MB have to stay free", free>>20, b.cfg.Reserve>>20)}
+	if err == nil && free < b.guard.reserve.Load() {
+		return &realtime.Fault{Code: realtime.FaultDisk, Message: fmt.Sprintf("the disk is full: %d MB are free, %d MB have to stay free", free>>20, b.guard.reserve.Load()>>20)}
 	}
 	if err == nil {
 		err = tryWrite(filepath.Join(dir, ".probe"), b.guard.broken.Load())

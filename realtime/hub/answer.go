@@ -152,6 +152,9 @@ func (s *shard) greet(c *conn) {
 		Ping   int    `json:"ping"`
 		Limits limits `json:"limits"`
 	}{"hello", 1, s.hub.epoch, s.seq, c.viewer.User, int(ping.Seconds()), limits{l.Rate, l.Subscriptions, l.Frame}})
+	if s.hub.fault.Load() != nil {
+		s.sayStatus(c)
+	}
 }
 
 // ping is the heartbeat. It repeats the client's cursor and does not move it.

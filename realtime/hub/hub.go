@@ -41,6 +41,7 @@ type Hub struct {
 	shards   []*shard
 	conns    atomic.Uint64 // that ever were
 	draining atomic.Bool
+	fault    atomic.Pointer[realtime.Fault]
 	door     door
 	gallery  gallery
 	stats    stats

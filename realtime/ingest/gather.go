@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -18,6 +19,7 @@ type gather struct {
 	log    Log
 	logger *slog.Logger
 	max    int // bytes of a bundle
+	fault  func() *realtime.Fault
 
 	// room counts the bytes between put and the end of their write. It is what
 	// bounds the queue, and it lets the callers in by turns.
@@ -60,6 +62,9 @@ func newGather(cfg Config) *gather {
 		wake:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
 	}
+	if g.fault = cfg.Fault; g.fault == nil {
+		g.fault = func() *realtime.Fault { return nil }
+	}
 	g.closing, g.stop = context.WithCancel(context.Background())
 	go g.run()
 	return g
@@ -67,6 +72,10 @@ func newGather(cfg Config) *gather {
 
 // put adds lines to the bundle that is being gathered. It waits for room only.
 func (g *gather) put(ctx context.Context, lines []byte, c chunk) (*bundle, error) {
+	if f := g.fault(); f != nil {
+		g.lost.Add(uint64(c.readings + c.facts))
+		return nil, unstored(f)
+	}
 	n := int64(len(lines))
 	if err := g.acquire(ctx, n); err != nil {
 		return nil, err
@@ -136,6 +145,10 @@ func (b *bundle) wait(ctx context.Context) (uint64, error) {
 		default:
 			return 0, fmt.Errorf("ingest: nobody waited until it was stored: %w", ctx.Err())
 		}
+	}
+	var f *realtime.Fault
+	if errors.As(b.err, &f) {
+		return 0, unstored(f)
 	}
 	if b.err != nil {
 		return 0, unavailable("the log could not confirm that this is stored: send it again")

@@ -72,6 +72,12 @@ type Config struct {
 	// MaxAhead is how far the clock of a device may be ahead of ours. What is
 	// further in the future gets the time of its arrival. Zero means a minute.
 	MaxAhead time.Duration
+	// Fault says why nothing may be stored now; nil is no reason. It is asked at
+	// every write. A nil Fault never has one.
+	Fault func() *realtime.Fault
+	// Unlogged is given the telemetry that could not be stored, for those who
+	// look; who sent it is told that it is not stored. Nil drops it.
+	Unlogged func([]realtime.Record)
 	// Logger hears when the log fails and when it is back. Nil means slog.Default().
 	Logger *slog.Logger
 }
@@ -163,6 +169,9 @@ func (in *Ingest) read(ctx context.Context, payload []byte, wait bool, decode fu
 		return r.answer, r.problem()
 	}
 	err := in.store(ctx, r, wait)
+	if err != nil {
+		in.show(r.lines, err)
+	}
 	return r.answer, err
 }
 

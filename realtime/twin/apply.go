@@ -14,6 +14,9 @@ const badEvery = 10_000 // ms
 // badReading is the name of the event that tells of a value of the wrong type.
 const badReading = "bad_reading"
 
+// clockSkew is how far the clocks of two nodes may differ, in ms.
+const clockSkew = 60_000
+
 // maxQuoted bounds how much of a wrong value is repeated to viewers.
 const maxQuoted = 1 << 10
 
@@ -134,6 +137,9 @@ func (a *applying) telemetry(r *realtime.Record) {
 			a.stats.Refused++
 			continue
 		}
+		if p.logged != nil {
+			a.revert(th, p, len(r.Values))
+		}
 		if !p.newer(ts, at) {
 			a.stats.Late++
 			continue
@@ -167,6 +173,9 @@ func (th *thing) property(name string) *property {
 func (p *property) newer(ts, at int64) bool {
 	if p.value == nil {
 		return true
+	}
+	if at < p.at-clockSkew {
+		return true // the clock of the server was set back: what comes later in the log arrived later
 	}
 	was, is := p.fresh(), min(ts, at)
 	return is > was || is == was && ts >= p.ts

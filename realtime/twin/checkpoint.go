@@ -228,13 +228,14 @@ func (th *thing) appendTo(b []byte) []byte {
 }
 
 func (p *property) appendTo(b []byte) []byte {
+	r := p.lasting()
 	b = quote(append(b, `{"n":`...), p.name)
-	if p.value != nil {
-		b = append(append(b, `,"v":`...), p.value...)
+	if r.value != nil {
+		b = append(append(b, `,"v":`...), r.value...)
 	}
-	b = strconv.AppendInt(append(b, `,"ts":`...), p.ts, 10)
-	b = strconv.AppendInt(append(b, `,"at":`...), p.at, 10)
-	b = strconv.AppendUint(append(b, `,"seq":`...), p.seq, 10)
+	b = strconv.AppendInt(append(b, `,"ts":`...), r.ts, 10)
+	b = strconv.AppendInt(append(b, `,"at":`...), r.at, 10)
+	b = strconv.AppendUint(append(b, `,"seq":`...), r.seq, 10)
 	if p.kind != kindAny {
 		b = quote(append(b, `,"k":`...), p.kind.String())
 	}

@@ -10,6 +10,7 @@ const (
 	Good       = "good"
 	Stale      = "stale"        // older than its expected period
 	OutOfRange = "out_of_range" // outside the measuring range of its description
+	Unlogged   = "unlogged"     // the log cannot store now: what came last, which a restart forgets
 	Bad        = "bad"          // what came last was of the wrong type; the value is the last good one
 )
 

@@ -44,6 +44,10 @@ type property struct {
 	at    int64           // arrived, ms
 	seq   uint64          // of the reading
 
+	// While the log cannot store, value is what came last, and logged what the log
+	// has; nil otherwise.
+	logged *kept
+
 	out   bool // value is outside the measuring range
 	bad   bool // what came last was of the wrong type
 	stale bool
@@ -83,6 +87,8 @@ func (p *property) quality() string {
 	switch {
 	case p.stale:
 		return Stale
+	case p.logged != nil:
+		return Unlogged
 	case p.bad:
 		return Bad
 	case p.out:

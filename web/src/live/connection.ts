@@ -225,6 +225,8 @@ export class Connection {
       case "bye":
         this.#bye = { word: frame.code, reconnectIn: frame.reconnectIn ?? 0 };
         return;
+      case "status":
+        return this.#set({ fault: frame.storing ? "" : (frame.code ?? "log_failing") });
       case "ok":
         if (frame.id === "auth") this.#begin(frame.user ?? "");
         return;
@@ -241,6 +243,7 @@ export class Connection {
 
   #hello(frame: Hello): void {
     this.#sync.greeted(frame);
+    if (this.#link.fault) this.#set({ fault: "" }); // one that lasts is said after hello
     if (frame.user) return this.#begin(frame.user);
     this.#set({ user: "" });
     if (this.#options.token === undefined) return this.#refused.tell(); // it knows nobody, and will show nothing

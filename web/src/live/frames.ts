@@ -126,6 +126,14 @@ export interface Ping {
   seq?: number;
   ts?: string;
 }
+/** Whether what devices say can be stored now; code, message and since only when it cannot. */
+export interface StatusFrame {
+  type: "status";
+  storing: boolean;
+  code?: string;
+  message?: string;
+  since?: string;
+}
 /** The answer to unsub, and to auth with who one is. */
 export interface Ok {
   type: "ok";
@@ -140,7 +148,7 @@ export interface Bye {
 }
 
 export type Fact = EventFact | AlarmFact | CommandStep;
-export type Frame = Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | Bye | Ok;
+export type Frame = Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | StatusFrame | Bye | Ok;
 
 /** What we send. */
 export type ClientFrame =

@@ -36,6 +36,8 @@ export interface Link {
   /** The server's word for it: "drain", "too_many", "session_over". */
   readonly word: string;
   readonly user: string;
+  /** Why the server cannot store what devices say: "disk_full", "read_only", "clock_jump", "log_failing"; "" when it can. */
+  readonly fault: string;
   /** When the newest whole state was taken over (snapshot or resume), ms. */
   readonly currentAt: number;
 }
@@ -50,5 +52,6 @@ export const nothing: Link = {
   code: 0,
   word: "",
   user: "",
+  fault: "",
   currentAt: 0,
 };

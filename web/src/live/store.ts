@@ -15,7 +15,7 @@ export interface Thing {
   values: Map<string, Value>;
   /** Properties older than their expected period. */
   stale: Set<string>;
-  /** Properties whose value is not good though fresh: "out_of_range" or "bad". */
+  /** Properties whose value is not good though fresh: "out_of_range", "bad" or "unlogged". */
   quality: Map<string, string>;
   /** What the device or its last will said; "" when it never did. */
   online: "online" | "offline" | "";

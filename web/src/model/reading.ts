@@ -13,7 +13,7 @@ export interface Reading {
   /** Older than its expected period, or everything is (the connection is lost). */
   stale: boolean;
   /** "" is good. */
-  quality: "" | "out_of_range" | "bad";
+  quality: "" | "out_of_range" | "bad" | "unlogged";
   /** The priority of the limit that it is beyond, 0 for none. */
   beyond: Priority | 0;
   /** Which limit. */
@@ -32,7 +32,7 @@ export function readingOf(store: Store, description: Description | undefined, th
     value: have?.value,
     ts: have?.ts ?? NaN,
     stale: state?.stale.has(name) ?? false,
-    quality: quality === "out_of_range" || quality === "bad" ? quality : "",
+    quality: quality === "out_of_range" || quality === "bad" || quality === "unlogged" ? quality : "",
     ...beyond(property, have?.value),
   };
 }
@@ -47,5 +47,6 @@ export function beyond(p: Property, value: Json | undefined): { beyond: Priority
 
 /** The priority under which a reading is shown: a sensor that cannot be believed is a 4. */
 export function priorityOf(r: Reading): Priority | 0 {
-  return r.beyond || (r.quality ? 4 : 0);
+  // An unlogged one is true, and said once for all at the top.
+  return r.beyond || (r.quality && r.quality !== "unlogged" ? 4 : 0);
 }
