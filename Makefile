@@ -8,7 +8,7 @@ AIR     := github.com/air-verse/air@v1.67.4
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 UI_SRC  := $(shell find web/src web/public web/*.html web/*.ts web/*.json -type f 2>/dev/null)
 
-.PHONY: run dev build test test-go test-ui test-browser bench lint clean
+.PHONY: run dev build test test-go test-ui test-browser bench soak lint clean
 
 run: build ## Build everything and start the server with the demo line.
 	./$(BIN)
@@ -42,6 +42,9 @@ test-browser: build
 bench: build ## The budgets of the design, as ratios against a floor measured in the same run.
 	cd web && $(NPM) run budget
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 40m -p 1 ./realtime/hub ./cmd/echotwin
+
+soak: ## Kill the server a hundred times under load and count what was acknowledged (KILLS=1000 for longer, SEED=… to replay).
+	ECHOTWIN_SOAK_KILLS=$(or $(KILLS),100) ECHOTWIN_SOAK_SEED=$(SEED) $(GO) test -v -count 1 -timeout 6h -run '^TestSoak' ./cmd/echotwin
 
 lint: web/node_modules/.package-lock.json
 	$(GO) run $(LINT) run ./...

@@ -171,6 +171,7 @@ func opsOperations() []operation {
 		{method: "GET", path: "/health", tag: tag, summary: "Host and protocol as the server sees them through the proxy", answer: "Health"},
 		{method: "GET", path: "/livez", tag: tag, summary: "Does the process run?", answer: "Live"},
 		{method: "GET", path: "/readyz", tag: tag, summary: "Is each part ready?", answer: "Ready", errors: []int{503}},
+		{method: "GET", path: "/api/backup", tag: tag, summary: "Everything that is kept, in one file for echotwin restore", access: admin, answerType: "application/x-tar", errors: []int{404, 409, 503}, note: "Made while the server runs. It holds secrets. Its last entry is a checksum; a file without it is not whole."},
 		{method: "GET", path: "/metrics", tag: tag, summary: "Figures for Prometheus", answerType: "text/plain", errors: []int{401, 403}, note: "In production only from this machine or with an administrator's token."},
 		{method: "GET", path: "/debug/pprof/{profile}", tag: tag, summary: "Profiles of the process", access: admin, params: []string{"profile"}, answerType: "*/*"},
 		{method: "POST", path: "/debug/pprof/{profile}", tag: tag, summary: "Symbols of a profile", access: admin, params: []string{"profile"}, answerType: "*/*"},

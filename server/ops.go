@@ -97,6 +97,8 @@ func (s *Server) opsRoutes() {
 	s.get("/readyz", s.readyz)
 	s.get("/metrics", echoprometheus.NewHandlerWithConfig(echoprometheus.HandlerConfig{Gatherer: s.Metrics}), s.limitAnswer, s.requireScraper)
 
+	s.echo.GET("/api/backup", s.backup, s.requireAdmin)
+
 	// echo-contrib registers on an Echo, without guards: so it gets one of its
 	// own, behind ours.
 	prof := echo.New()

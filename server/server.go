@@ -25,12 +25,14 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
@@ -74,6 +76,8 @@ type Deps struct {
 	History *history.History
 	Web     fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
+	// Backup writes everything that is kept. nil refuses GET /api/backup.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Ready says by name what /readyz asks.
 	Ready map[string]func() error
 	// Metrics is what /metrics shows; the server adds its own to it. nil means a
@@ -93,6 +97,8 @@ type Server struct {
 	opened  opened
 	pages   *pages
 	log     *slog.Logger
+
+	backingUp sync.Mutex
 }
 
 // New builds the routes.

@@ -176,6 +176,15 @@ var errHelp = errors.New("help was printed")
 
 // readConfig reads flags, then the environment through getenv, then .env.
 func readConfig(args []string, getenv func(string) string) (*config, error) {
+	c, err := readCommand(args, getenv)
+	if c == nil {
+		return nil, err
+	}
+	return &c.config, err
+}
+
+// readCommand is readConfig with what is to be done.
+func readCommand(args []string, getenv func(string) string) (*commands, error) {
 	file, err := godotenv.Read(".env")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf(".env: %w", err)
@@ -186,7 +195,7 @@ func readConfig(args []string, getenv func(string) string) (*config, error) {
 		}
 		return file[name]
 	}
-	c, exited, envs := &config{}, false, map[*kong.Flag]string{}
+	c, exited, envs := &commands{}, false, map[*kong.Flag]string{}
 	k, err := kong.New(c,
 		kong.Name("echotwin"),
 		kong.Description("A machine line, live, in one binary: MQTT and HTTP in, WebSocket and SSE out, and an assistant that knows the line."),
@@ -213,11 +222,12 @@ func readConfig(args []string, getenv func(string) string) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = k.Parse(args)
+	parsed, err := k.Parse(args)
 	if exited {
 		return nil, errHelp
 	}
 	if err == nil {
+		c.do, _, _ = strings.Cut(parsed.Command(), " ")
 		err = c.check()
 	}
 	return c, err

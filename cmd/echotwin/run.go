@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime/debug"
 )
 
@@ -15,16 +16,29 @@ type addresses struct {
 // run is the program. It reads the configuration, builds the stages, connects
 // them, calls ready once it serves, and stops them in order when ctx ends.
 func run(ctx context.Context, args []string, getenv func(string) string, ready func(addresses)) error {
-	cfg, err := readConfig(args, getenv)
+	c, err := readCommand(args, getenv)
 	if errors.Is(err, errHelp) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	switch c.do {
+	case "backup":
+		return backupTo(ctx, c)
+	case "restore":
+		return restoreFrom(ctx, c)
+	case "doctor":
+		return doctor(ctx, c, os.Stdout)
+	}
+	return serve(ctx, &c.config, ready)
+}
+
+// serve is the server.
+func serve(ctx context.Context, cfg *config, ready func(addresses)) error {
 	log, closeLog := newLogger(cfg)
 	defer closeLog.Close()
-	if err := prepare(cfg); err != nil {
+	if err := prepare(cfg, log); err != nil {
 		return err
 	}
 	// A start makes much and frees little; collecting would take a fifth of it.

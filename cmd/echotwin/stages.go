@@ -51,7 +51,7 @@ type stages struct {
 
 // prepare makes the data folder and the secret of development, and refuses
 // what must not run in production.
-func prepare(cfg *config) error {
+func prepare(cfg *config, log *slog.Logger) error {
 	if cfg.production() {
 		if wrong := auth.CheckProduction(cfg.SessionSecret, cfg.AdminPassword); len(wrong) > 0 {
 			return fmt.Errorf("this must not run in production:\n  - %s", strings.Join(wrong, "\n  - "))
@@ -59,6 +59,9 @@ func prepare(cfg *config) error {
 	}
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("the data folder (ECHOTWIN_DATA): %w", err)
+	}
+	if err := migrate(cfg.Data, log); err != nil {
+		return err
 	}
 	if cfg.SessionSecret == "" {
 		secret, err := keptSecret(filepath.Join(cfg.Data, "session-secret"))
@@ -285,6 +288,6 @@ func (s *stages) serverDeps() server.Deps {
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
 		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history,
-		Web: web.Files(), Ready: ready, Metrics: registry, Log: s.log,
+		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

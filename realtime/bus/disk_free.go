@@ -4,8 +4,8 @@ package bus
 
 import "golang.org/x/sys/unix"
 
-// freeBytes is how much of the disk is left for us.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is how much of the disk is left for us.
+func FreeBytes(dir string) (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err

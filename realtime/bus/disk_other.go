@@ -4,5 +4,5 @@ package bus
 
 import "errors"
 
-// freeBytes cannot be told here; a full disk is noticed when a write fails.
-func freeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }
+// FreeBytes cannot be told here; a full disk is noticed when a write fails.
+func FreeBytes(string) (int64, error) { return 0, errors.ErrUnsupported }

@@ -11,8 +11,8 @@ const (
 	errReadOnly = syscall.Errno(19)   // ERROR_WRITE_PROTECT
 )
 
-// freeBytes is how much of the disk is left for us.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is how much of the disk is left for us.
+func FreeBytes(dir string) (int64, error) {
 	name, err := syscall.UTF16PtrFromString(dir)
 	if err != nil {
 		return 0, err

@@ -112,7 +112,7 @@ func (b *Bus) watch() {
 // look tries what NATS would do.
 func (b *Bus) look() *realtime.Fault {
 	dir := b.cfg.Dir
-	free, err := freeBytes(dir)
+	free, err := FreeBytes(dir)
 	if err == nil && free < b.guard.reserve.Load() {
 		return &realtime.Fault{Code: realtime.FaultDisk, Message: fmt.Sprintf("the disk is full: %d MB are free, %d MB have to stay free", free>>20, b.guard.reserve.Load()>>20)}
 	}

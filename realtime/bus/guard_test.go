@@ -40,7 +40,7 @@ func stuff(t *testing.T, dir string, leave int64) (name string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	free, err := freeBytes(dir)
+	free, err := FreeBytes(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,3 +48,13 @@ func holder(name string) string {
 	}
 	return " by another process"
 }
+
+// Lock takes a folder as Open does, so that no server can run in it, until the
+// returned function is called.
+func Lock(dir string) (release func(), err error) {
+	f, err := lockDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	return func() { f.Close() }, nil
+}

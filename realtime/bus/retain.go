@@ -141,7 +141,7 @@ func (b *Bus) tooMuch(s segment, total uint64) string {
 
 // short says whether the disk will soon be full.
 func (b *Bus) short() bool {
-	free, err := freeBytes(b.cfg.Dir)
+	free, err := FreeBytes(b.cfg.Dir)
 	return err == nil && free < b.cfg.Reserve+2*b.cfg.Segment
 }
 

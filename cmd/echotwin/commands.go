@@ -1,0 +1,26 @@
+package main
+
+// commands are what echotwin can be asked to do. Their flags are documented by
+// echotwin --help, and those of config are common to all.
+type commands struct {
+	config `embed:""`
+
+	Serve struct{} `cmd:"" default:"1" help:"Serve. This is what echotwin does without a command."`
+
+	Backup struct {
+		File  string `arg:"" help:"File to write, - for standard output."`
+		URL   string `name:"url" env:"ECHOTWIN_URL" default:"http://localhost:3000" help:"Address of the running server."`
+		Token string `env:"ECHOTWIN_TOKEN" help:"Token of an administrator for the running server. Without it the data folder itself is read, and no server may run in it."`
+	} `cmd:"" help:"Copy everything that is kept into one file, while the server runs or from a stopped folder. The file holds secrets."`
+
+	Restore struct {
+		File    string `arg:"" help:"File that backup wrote, - for standard input."`
+		Replace bool   `help:"Move what is in the data folder aside when it is not empty."`
+	} `cmd:"" help:"Make the data folder (--data) from a backup."`
+
+	Doctor struct {
+		Fix bool `help:"Do what is said, instead of only saying it."`
+	} `cmd:"" help:"Look through the data folder (--data) and say what is found and what would be done."`
+
+	do string // the command that was chosen
+}
