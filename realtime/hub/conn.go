@@ -100,8 +100,8 @@ type sub struct {
 	next   time.Duration // of the next update, but for a little slack
 
 	dirtyAt  time.Duration // since when it is dirty
-	num      int           // in the order of the shard
-	presence int           // its place in the group; see present
+	num      uint32        // in the order of the shard
+	presence int32         // its place in the group; see present
 
 	// What did not fit goes on here. It brings the client up to round base and
 	// place restHold; list is what changed after that.

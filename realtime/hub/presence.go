@@ -26,7 +26,7 @@ func (s *sub) present() {
 		s.presence = plainly
 		return
 	}
-	s.presence = len(s.group.odd) + 1
+	s.presence = int32(len(s.group.odd)) + 1
 	s.group.odd = append(s.group.odd, s)
 }
 

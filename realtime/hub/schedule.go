@@ -122,14 +122,17 @@ func (s *shard) tend(c *conn) {
 // silent says whether a client that was asked has not answered for too long. It
 // asks, with WebSocket's own ping, one that has said nothing for a while: every
 // client answers that by itself, unless nobody is there. A slow line makes the
-// answer late, so a client whose socket was full meanwhile is asked again.
+// answer late, so a client whose socket is full then is asked again.
 func (s *shard) silent(c *conn) bool {
 	heard := time.Duration(c.heard.Load())
 	switch {
 	case heard >= c.probedAt:
 		c.probedAt = 0
 	case c.probedAt > 0 && s.now-c.probedAt >= 2*s.hub.limits.Stall:
-		return true
+		if !s.blocked(c) {
+			return true
+		}
+		c.probedAt = 0
 	}
 	if c.probedAt == 0 && s.now-heard >= pingSocket-time.Second && !s.blocked(c) {
 		c.probedAt = s.now

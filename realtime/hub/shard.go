@@ -31,7 +31,7 @@ type shard struct {
 	seq     uint64 // the place of the log at its end
 	factEnd uint64
 	turn    uint64
-	made    int // subscriptions that ever were
+	made    uint32 // subscriptions that ever were
 
 	out    []byte // of one turn
 	body   []byte // of one frame
@@ -246,7 +246,6 @@ func (s *shard) took(c *conn, n int) {
 func (s *shard) full(c *conn) {
 	s.counts.stalls.Add(1)
 	c.stalls++
-	c.probedAt = 0 // a question in a full line has not arrived
 	limit := s.hub.limits.Stall
 	if s.now-c.took >= limit {
 		s.drop(c, "stalled")

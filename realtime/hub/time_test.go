@@ -457,7 +457,8 @@ func TestAClientThatAnswersNoPingIsCutOff(t *testing.T) {
 			n, _ := io.Copy(io.Discard, dead) // takes all and says nothing
 			read <- n
 		}()
-		for range 400 { // and there is always something to send
+		time.Sleep(100 * time.Millisecond) // not in the moment when its silence is judged
+		for range 400 {                    // and there is always something to send
 			g.set("a", `{"x":1}`)
 			time.Sleep(time.Second / 4)
 		}
