@@ -223,6 +223,7 @@ func TestPromiseDrain(t *testing.T) {
 func TestPromiseGarbageHurtsNobody(t *testing.T) {
 	g := newRig(t, Config{})
 	g.set("plant/a", `{"x":1}`)
+	g.settle()
 	good := g.dial("?path=plant/**")
 	good.want("snapshot")
 	for _, garbage := range []string{"\xff\xff\xff\xff\xff\xff", "\x81\x05hello", "\x81\xfe", "\x8f\x80\x00\x00\x00\x00", "\x01\x80\x00\x00\x00\x00\x81\x80\x00\x00\x00\x00", strings.Repeat("\x00", 5000)} {

@@ -150,6 +150,9 @@ func TestAnswersAreBounded(t *testing.T) {
 func TestLiveOverflowOfFacts(t *testing.T) {
 	g := newRig(t, Config{Limits: Limits{Facts: 64}})
 	nc, in := g.rawSocket("?path=a", 64<<10)
+	for g.hub.Viewers("a") == 0 { // or the first facts are before its snapshot
+		time.Sleep(time.Millisecond)
+	}
 	const all = 3000
 	long := strings.Repeat("y", 2000)
 	for i := range all {
