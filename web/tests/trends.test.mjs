@@ -214,6 +214,25 @@ act("the overview's trends reach back before the page was opened, and open in Hi
   await page.locator(".trends article").first().waitFor();
 });
 
+act("a finger pans and two fingers zoom", async (t) => {
+  const { view, page } = await history(t, `${penOf("level")}&range=8h`, { size: phone });
+  const cdp = await view.window.context.newCDPSession(page);
+  const { y } = await view.point(0.5);
+  const touch = (type, ...xs) => cdp.send("Input.dispatchTouchEvent", { type, touchPoints: xs.map((x, id) => ({ x, y, id })) });
+  await touch("touchStart", 150);
+  for (let x = 160; x <= 250; x += 10) await touch("touchMove", x);
+  await touch("touchEnd");
+  const panned = await view.span((s) => s !== null);
+  assert.ok(Math.abs(panned.to - panned.from - 8 * hour) < 1000);
+  await touch("touchStart", 160, 220);
+  for (let by = 6; by <= 60; by += 6) await touch("touchMove", 160 - by, 220 + by);
+  await touch("touchEnd");
+  const zoomed = await view.span((s) => s.to - s.from < 4 * hour);
+  assert.ok(zoomed.from > panned.from && zoomed.to < panned.to);
+  await page.getByRole("button", { name: "Follow live" }).tap();
+  await view.span((s) => s === null);
+});
+
 act("when history is not there, the screen says what and why, and goes on by itself", async (t) => {
   const { server, device } = await t.quietServer();
   await device.say({ temperature: 40 });
@@ -247,7 +266,11 @@ for (const { name: look, options } of [
     }
     const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(wide <= screen, `the page is ${wide} px wide on a screen of ${screen}`);
-    await view.menu();
+    const menu = await view.menu();
+    // It was placed before it had its content, and hung over the edge of a phone.
+    await page.waitForFunction((w) => document.querySelector(":popover-open").getBoundingClientRect().right <= w, screen);
+    const box = await menu.boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= screen, JSON.stringify(box));
     assert.deepEqual(await view.window.axe(), [], "with the menu open");
   });
 }

@@ -115,6 +115,9 @@ describe("a series", () => {
     for (let i = 0; i < 5000; i++) s.add("k", i / 1000, i, i, i + 1);
     expect(s.get("k")!.x.length).toBe(500);
     expect(s.get("k")!.y.at(-1)).toBe(4999);
+    s.begin(10);
+    s.add("k", 5, 5000, 5000, 5001);
+    expect(s.get("k")!.since).toBe(4501); // what was let go is missing
   });
 
   it("is kept as long as anybody wants it, and no longer", () => {

@@ -95,6 +95,8 @@ export class Series {
     if (p.x.length <= this.most && (p.x[0]! >= old || p.x.length % 256 !== 0)) return;
     let n = Math.max(0, p.x.length - this.most);
     while (p.x[n]! < old) n++;
+    if (n === 0) return;
+    p.since = Math.max(p.since, p.seq[n - 1]!);
     for (const column of [p.x, p.y, p.prev, p.seq]) column.splice(0, n);
   }
 }

@@ -117,6 +117,30 @@ describe("a board", () => {
     expect(values(board)).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
+  it("loses nothing of a long range when the tail lets go of its oldest readings", async () => {
+    // The tail is eleven minutes long; what it had let go of was in no answer.
+    const { asked, board, reading } = setUp();
+    const all: Bucket[] = [];
+    asked.reply = (url) => {
+      const [from, to] = ["from", "to"].map((n) => Number(url.searchParams.get(n))) as [number, number];
+      return Response.json({ thing: "plant/pump", from, to, step: (to - from) / Number(url.searchParams.get("buckets")), epoch: "k3f9", seq: 100 + all.reduce((n, x) => n + x.count, 0), series: [{ property: "speed", type: "number", buckets: all }] });
+    };
+    board.follow(24 * 60 * minute);
+    for (let i = 1; i <= 3600; i++) {
+      await vi.advanceTimersByTimeAsync(1000);
+      reading(pump, start + i * 1000, i, 100 + i);
+      const ts = Math.floor((start + i * 1000) / 300_000) * 300_000;
+      const last = all.at(-1);
+      if (last?.ts === ts) all[all.length - 1] = { ...last, max: i, last: i, count: last.count + 1 };
+      else all.push(b(ts, i));
+      if (i % 10 === 0) board.refresh();
+    }
+    await vi.advanceTimersByTimeAsync(settled);
+    board.refresh();
+    expect(board.sheet(pump).buckets.reduce((n, x) => n + x.count, 0)).toBe(3600);
+    expect(asked.urls.length).toBeLessThanOrEqual(8);
+  });
+
   it("does not compare places of two logs", async () => {
     const { asked, board, reading } = setUp();
     asked.epoch = "other";

@@ -48,7 +48,7 @@ export function axes(brush: Brush, labels: () => Labels, following: () => boolea
     grid: { show: false },
     size: 20,
     gap: 4,
-    splits: (u, _i, low, high) => timeTicks(low * 1000, high * 1000, Math.max(2, Math.floor(u.bbox.width / brush.px / 84))).map((t) => t / 1000),
+    splits: (u, _i, low, high) => timeTicks(low * 1000, high * 1000, Math.max(2, Math.floor(u.bbox.width / brush.px / 66))).map((t) => t / 1000),
     values: (u, splits) => {
       // uPlot centres labels, so one too near an end would be cut, or covered by "now".
       const { min, max } = u.scales.x as { min: number; max: number };
