@@ -8,21 +8,24 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 
 	"echotwin/realtime"
+	"echotwin/realtime/bus"
 )
 
 // The crash test: writers over MQTT QoS 1 and HTTP, kill -9 at random moments,
 // restart, and a count. What was acknowledged is there exactly once: every sample
-// in the log and in history, every fact and every step of a command in the log
-// and, where commands end, told by the API.
+// in the log and in history, every fact in the log and in FACTS, and every command
+// that was told to be done was sent once, and ended once.
 //
 // Three kills in make test, as many as ECHOTWIN_SOAK_KILLS says in make soak; the
 // same moments again with ECHOTWIN_SOAK_SEED.
@@ -43,6 +46,7 @@ func TestSoakKill9(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	env := settings(t, map[string]string{"ECHOTWIN_RAW_SIZE": "64MB"})
+	describeCounter(t, env)
 	s := &soak{acked: map[string]bool{}}
 	for range kills {
 		a, process := startProcess(t, env)
@@ -123,30 +127,75 @@ func (s *soak) write(t *testing.T, a addresses) (wait func()) {
 	loop("fact", mqtt("event/soak/mqtt/count"))
 	loop("http", post)
 	loop("http", post)
-	c := signIn(t, a)
-	loop("command", func(n int) bool { return s.command(c, n) })
+	c, hand := signIn(t, a), device(t, a, fmt.Sprintf("hand-%d", s.number()))
+	answer(t, hand)
+	all.Go(func() {
+		for ctx.Err() == nil && s.command(c, s.number()) {
+		}
+	})
 	return func() {
 		cancel()
 		all.Wait()
 	}
 }
 
-// command asks for something that no device is there for: its rejection is a
-// step in the log, and the answer carries its id.
+// describeCounter says what the device that takes commands can do.
+func describeCounter(t *testing.T, env map[string]string) {
+	t.Helper()
+	dir := filepath.Join(env["ECHOTWIN_DATA"], "things")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	td := `{"@context":["https://www.w3.org/2019/wot/td/v1","https://www.w3.org/2022/wot/td/v1.1"],"id":"urn:echotwin:soak/cmd","title":"Counter",
+		"securityDefinitions":{"s":{"scheme":"nosec"}},"security":"s","actions":{"count":{"forms":[{"href":"actions/count"}],
+		"input":{"type":"object","properties":{"n":{"type":"integer"}}}}}}`
+	if err := os.WriteFile(filepath.Join(dir, "cmd.json"), []byte(td), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer makes dev the device of soak/cmd, which does all that it is told.
+func answer(t *testing.T, dev *autopaho.ConnectionManager) {
+	t.Helper()
+	dev.AddOnPublishReceived(func(r autopaho.PublishReceived) (bool, error) {
+		topic := r.Packet.Topic
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			// A killed server loses it: then the command was not acknowledged either.
+			_, _ = dev.Publish(ctx, &paho.Publish{Topic: "result/" + topic[strings.LastIndexByte(topic, '/')+1:], QoS: 1, Payload: []byte(`{"ok":true}`)})
+		}()
+		return true, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := dev.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "command/soak/cmd/#", QoS: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(dev, "status/soak/cmd", "online"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// command is acknowledged when it is told to be done.
 func (s *soak) command(c *client, n int) bool {
-	req, err := http.NewRequest("POST", c.base+"/api/things/soak/http/actions/count", strings.NewReader(fmt.Sprintf(`{"n":%d}`, n)))
+	req, err := http.NewRequest("POST", c.base+"/api/things/soak/cmd/actions/count", strings.NewReader(fmt.Sprintf(`{"n":%d}`, n)))
 	if err != nil {
 		return false
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", fmt.Sprintf("soak-%d", n))
 	res, err := c.http.Do(req)
 	if err != nil {
 		return false
 	}
-	res.Body.Close()
-	time.Sleep(5 * time.Millisecond)
-	return res.StatusCode < 500
+	defer res.Body.Close()
+	var done realtime.Invoked
+	if json.NewDecoder(res.Body).Decode(&done) == nil && done.Status == realtime.Done {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.acked["command "+done.ID] = true
+	}
+	return true
 }
 
 // check counts what is there.
@@ -175,10 +224,46 @@ func (s *soak) check(t *testing.T, env map[string]string) {
 		case r.Kind == realtime.Event && r.Name == "count":
 			n := decode[struct{ N int }](t, string(r.Data)).N
 			log[fmt.Sprintf("fact %d", n)]++
+		case r.Kind == realtime.Command && r.Thing == "soak/cmd":
+			if i := decode[realtime.Invoked](t, string(r.Data)); i.Status == realtime.Sent { // the result is a record of its own
+				log["command "+i.ID]++
+			}
 		}
 	})
-	s.table(t, "log", log, "mqtt", "http", "fact")
+	s.table(t, "log", log, "mqtt", "http", "fact", "command")
+	facts := map[string]int{}
+	soakFacts(t, env, func(f realtime.Fact) {
+		switch f.Type {
+		case "event":
+			e := decode[struct{ Data struct{ N int } }](t, string(f.Body))
+			facts[fmt.Sprintf("fact %d", e.Data.N)]++
+		case "cmd":
+			if i := decode[realtime.Invoked](t, string(f.Body)); i.Status == realtime.Done {
+				facts["command "+i.ID]++
+			}
+		}
+	})
+	s.table(t, "FACTS", facts, "fact", "command")
 	s.table(t, "history", history, "mqtt", "http")
+}
+
+// soakFacts gives every fact of the soak that a stopped server has kept.
+func soakFacts(t *testing.T, env map[string]string, f func(realtime.Fact)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	b, err := bus.Open(ctx, bus.Config{Dir: filepath.Join(env["ECHOTWIN_DATA"], "nats")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	facts, err := b.Facts(ctx, bus.FactsConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := facts.Read(ctx, []string{"soak/**"}, 0, b.Last(), f); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // table prints the count and fails for what is missing or there twice.
