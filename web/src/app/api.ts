@@ -21,6 +21,11 @@ export function post(path: string, body: unknown = {}): Promise<unknown> {
   return ask("POST", path, body);
 }
 
+/** DELETE. */
+export function remove(path: string): Promise<unknown> {
+  return ask("DELETE", path);
+}
+
 async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
   const response = await fetch(path, {
     method,

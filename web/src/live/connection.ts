@@ -1,7 +1,7 @@
 import { Backoff } from "./backoff";
 import { Calls, CommandError, type CommandOptions } from "./command";
 import type { Wish } from "./feeds";
-import type { CommandStep, ErrorFrame, Fact, Frame, Hello, Json, ClientFrame, Resync } from "./frames";
+import type { Bye, CommandStep, ErrorFrame, Fact, Frame, Hello, Json, ClientFrame, Resync } from "./frames";
 import { Lag } from "./lag";
 import { nothing, type Link, type Reason } from "./link";
 import { Socket, type End, type OpenSocket, type SocketLike } from "./socket";
@@ -46,7 +46,7 @@ export class Connection {
   #sync: Sync;
   #calls = new Calls();
   #backoff: Backoff;
-  #bye: { word: string; reconnectIn: number } | null = null;
+  #bye: Bye | null = null;
   #mustWait = false; // the server asked to wait until retryAt
   #n = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -140,7 +140,7 @@ export class Connection {
   /** Ends for good, until start is called again. */
   close(): void {
     this.#drop();
-    this.#end({ ...this.#losing("closed"), code: 1000, word: "" });
+    this.#end({ ...this.#losing("closed"), code: 1000, word: "", message: "" });
   }
 
   /** Tries now instead of at retryAt. Does nothing while there is a socket. */
@@ -223,7 +223,7 @@ export class Connection {
       case "resync":
         return this.#gaps.tell(frame);
       case "bye":
-        this.#bye = { word: frame.code, reconnectIn: frame.reconnectIn ?? 0 };
+        this.#bye = frame;
         return;
       case "status":
         return this.#set({ fault: frame.storing ? "" : (frame.code ?? "log_failing") });
@@ -273,13 +273,13 @@ export class Connection {
     this.#stopGrowing();
     clearTimeout(this.#well);
     this.#well = setTimeout(() => this.#backoff.healthy(), healthyAfter);
-    this.#set({ phase: "live", stale: false, reason: "", since: 0, code: 0, word: "", retryAt: 0, currentAt: Date.now() });
+    this.#set({ phase: "live", stale: false, reason: "", since: 0, code: 0, word: "", message: "", retryAt: 0, currentAt: Date.now() });
   }
 
   #closed(how: End | "token", code: number, word: string, greeted: boolean): void {
     const bye = this.#bye;
     this.#drop();
-    const said = { ...this.#losing(bye ? "goodbye" : how), code, word: bye?.word ?? word };
+    const said = { ...this.#losing(bye ? "goodbye" : how), code, word: bye?.code ?? word, message: bye?.message ?? "" };
     if (code >= 4500 && code < 5000) return this.#end(said);
     const wish = bye?.reconnectIn || (code === 4029 ? 5000 : 0);
     const delay = Math.max(this.#backoff.next(), wish);

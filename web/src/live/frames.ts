@@ -143,6 +143,8 @@ export interface Ok {
 export interface Bye {
   type: "bye";
   code: string;
+  /** For people. */
+  message?: string;
   /** Milliseconds. */
   reconnectIn?: number;
 }

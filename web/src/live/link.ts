@@ -33,8 +33,10 @@ export interface Link {
   readonly retryAt: number;
   /** The close code, after a goodbye. */
   readonly code: number;
-  /** The server's word for it: "drain", "too_many", "session_over". */
+  /** The server's word for it: "drain", "too_many", "session_over", "closed". */
   readonly word: string;
+  /** What it said besides, for people; mostly "". */
+  readonly message: string;
   readonly user: string;
   /** Why the server cannot store what devices say: "disk_full", "read_only", "clock_jump", "log_failing"; "" when it can. */
   readonly fault: string;
@@ -51,6 +53,7 @@ export const nothing: Link = {
   retryAt: 0,
   code: 0,
   word: "",
+  message: "",
   user: "",
   fault: "",
   currentAt: 0,

@@ -70,6 +70,19 @@ describe("why it is not live", () => {
     expect(connection.link).toMatchObject({ reason: "goodbye", code: 1012, word: "drain", since: now });
   });
 
+  it("is an administrator's, who says why, and when it may come back or that it may not", () => {
+    const { server, connection } = live();
+    const message = "an administrator closed this connection: maintenance";
+    server.last.say({ type: "bye", code: "closed", message, reconnectIn: 10_000 });
+    server.last.end(4002, "closed");
+    expect(connection.link).toMatchObject({ phase: "waiting", code: 4002, word: "closed", message });
+    expect(connection.link.retryAt - Date.now()).toBe(10_000);
+    vi.advanceTimersByTime(10_000);
+    server.last.say({ type: "bye", code: "closed", message });
+    server.last.end(4502, "closed");
+    expect(connection.link).toMatchObject({ phase: "ended", code: 4502, message });
+  });
+
   it("is a code without a goodbye, too", () => {
     const { server, connection } = live();
     server.last.end(4503, "forbidden");
