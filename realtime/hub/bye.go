@@ -63,8 +63,8 @@ func (s *shard) goodbyeSaid(c *conn) {
 
 // readerEnded follows when nothing more comes from a WebSocket client. Code is
 // what it closed with, or what was wrong with what it sent; zero when the line
-// broke.
-func (s *shard) readerEnded(c *conn, code int, problem any) {
+// broke, and broken says how.
+func (s *shard) readerEnded(c *conn, code int, problem any, broken string) {
 	c.readEnd = true
 	switch {
 	case c.gone:
@@ -72,7 +72,7 @@ func (s *shard) readerEnded(c *conn, code int, problem any) {
 		s.drop(c, c.closing.label())
 	case c.closing != nil:
 	case code == 0:
-		s.drop(c, "1006")
+		s.drop(c, broken)
 	default:
 		if problem != nil {
 			s.say(c, "error", problem)

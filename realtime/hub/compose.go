@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -15,6 +16,7 @@ type turn struct {
 
 	answered bool   // answers are in it
 	last     uint64 // the client's cursor after it
+	held     bool   // the newest claim is held back by what has to wait
 	updated  bool   // an update is in it
 	resumed  bool   // a resume still wants its last update
 	updates  int    // things in updates
@@ -43,7 +45,7 @@ type turn struct {
 // compose writes down what the connection is due, without any lasting effect.
 func (s *shard) compose(c *conn) turn {
 	s.turn += 2 // the odd number after it stamps pages
-	t := turn{out: s.out[:0], last: c.last, facts: c.facts, factNext: c.factNext, resumed: c.resumed}
+	t := turn{out: s.out[:0], last: c.last, facts: c.facts, factNext: c.factNext, resumed: c.resumed, held: c.held}
 	if len(c.answers) > 0 {
 		t.out, t.answered = append(t.out, c.answers...), true
 	}
@@ -64,11 +66,11 @@ func (s *shard) compose(c *conn) turn {
 	if len(t.subs) > 0 {
 		s.update(c, &t)
 	}
-	if hurry && t.cut == nil {
+	if hurry && t.whole() {
 		s.sendFacts(c, &t)
 	}
-	if t.resumed && t.facts == 0 && t.old == len(c.older()) && t.cut == nil && !c.paging() {
-		s.emptyUpdate(c, &t)
+	if (t.resumed || t.held) && t.facts == 0 && t.old == len(c.older()) && t.cut == nil && !c.paging() {
+		s.catchUp(c, &t)
 	}
 	if len(t.out) < s.hub.sizes.turn {
 		s.pageOf(c, &t)
@@ -109,7 +111,7 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 	for _, sub := range c.subs {
 		switch {
 		case !sub.dirty || sub.paging:
-		case sub.scan && sub.rest == nil && sub.since.seq == 0 && sub.since.ver < s.hub.forgotVer:
+		case sub.scan && sub.rest == nil && sub.since.ver < s.hub.forgotVer && sub.since.seq < s.hub.forgot:
 			t.stale = sub
 		case hurry || sub.due(s.now):
 			t.subs = append(t.subs, sub)
@@ -121,20 +123,37 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 	}
 }
 
+// whole says whether the turn's update has all that changed, so that facts may
+// follow it.
+func (t *turn) whole() bool {
+	return t.cut == nil && t.stale == nil && !slices.ContainsFunc(t.subs, (*sub).halfway)
+}
+
+// lastPage says whether the turn ends the subscription's snapshot.
+func (t *turn) lastPage(sub *sub) bool { return t.page == sub && t.pageEnd == len(sub.snap) }
+
+// halfway says whether something changed while the client was told the rest of
+// what did not fit into one frame.
+func (s *sub) halfway() bool { return s.rest != nil && (s.scan || len(s.list) > 0) }
+
 // claim is the newest place up to which the client will have everything: held
 // back by what has to wait, and never behind what was claimed before.
 func (s *shard) claim(c *conn, t *turn) uint64 {
 	seq := s.seq
 	for _, sub := range c.subs {
 		switch {
+		case sub.paging && sub.whole && !t.lastPage(sub):
+			seq = min(seq, sub.pageHold)
 		case !sub.dirty || sub.paging:
 		case sub.flushed != s.turn || sub == t.cut:
 			seq = min(seq, sub.hold)
-		case sub.rest != nil && (sub.scan || len(sub.list) > 0):
+		case sub.halfway():
 			seq = min(seq, sub.restHold)
 		}
 	}
-	if old := c.older(); t.old < len(old) {
+	old := c.older()
+	t.held = seq < s.seq || t.facts > 0 || t.old < len(old)
+	if t.old < len(old) {
 		return max(min(seq, old[t.old].seq-1), t.last)
 	}
 	switch ring := &s.hub.ring; {
@@ -233,7 +252,7 @@ func (s *shard) changed(sub *sub) []*thing {
 func (s *shard) thingFor(c *conn, t *turn, sub *sub, th *thing, dst []byte) []byte {
 	if len(sub.overlaps) == 0 {
 		f := &th.frag
-		if sub.fields == nil && f.ver > sub.since.ver && (f.prev <= sub.since.ver || f.full) {
+		if sub.fields == nil && sub.since.seq == 0 && f.ver > sub.since.ver && (f.prev <= sub.since.ver || f.full) {
 			return append(dst, f.json...)
 		}
 		return th.appendSet(dst, &want{since: sub.since, fields: sub.fields})
@@ -248,11 +267,14 @@ func (s *shard) thingFor(c *conn, t *turn, sub *sub, th *thing, dst []byte) []by
 	return th.appendSet(dst, &want{due: s.some, all: s.all})
 }
 
-// emptyUpdate ends a resume: it claims everything.
-func (s *shard) emptyUpdate(c *conn, t *turn) {
+// catchUp says the whole claim in an update that may be empty: at the end of a
+// resume, and when what held a claim back has been told and left nothing to add.
+// Without that the cursor would stay behind until the next change.
+func (s *shard) catchUp(c *conn, t *turn) {
+	end := t.resumed && !(t.updated && t.sent == 0)
 	t.resumed = false
 	seq := s.claim(c, t)
-	if t.updated && t.sent == 0 && t.last == seq {
+	if seq == t.last && !end {
 		return // the update of this turn has said it
 	}
 	b := append(s.body[:0], `{"type":"update","prev":`...)
@@ -261,7 +283,7 @@ func (s *shard) emptyUpdate(c *conn, t *turn) {
 	b = append(b, `,"merged":0,"things":{}}`...)
 	s.body = b
 	t.out = s.appendFrame(t.out, c, "update", s.cursor(c, seq), b)
-	t.last = seq
+	t.last, t.updated = seq, true
 }
 
 // commit makes a turn true.
@@ -269,7 +291,7 @@ func (s *shard) commit(c *conn, t *turn) {
 	if t.answered {
 		c.answers = nil
 	}
-	c.last, c.resumed = t.last, t.resumed
+	c.last, c.resumed, c.held = t.last, t.resumed, t.held
 	c.facts, c.factNext = t.facts, t.factNext
 	c.commitOld(t)
 	c.vague = c.vague && !t.resync
@@ -334,12 +356,23 @@ func (sub *sub) putOff(s *shard, rest []*thing) {
 // caughtUp notes that the client has everything up to round n, or up to where
 // the list was put off.
 func (sub *sub) caughtUp(n uint64) {
-	if sub.rest == nil || !sub.scan && len(sub.list) == 0 {
+	if !sub.halfway() {
 		sub.served(n)
 		return
 	}
-	sub.since, sub.hold = since{ver: sub.base}, sub.restHold
+	sub.since, sub.hold = sub.upTo(sub.base), sub.restHold
 	sub.rest, sub.urgent, sub.merged = nil, true, 0
+}
+
+// upTo is what the client has when it has everything up to round n. One that
+// resumed may have more: its cursor can be ahead of its shard by a round, or, of
+// a restarted server, by all that is still being read. What it had must not come
+// again older.
+func (s *sub) upTo(n uint64) since {
+	if s.since.seq > s.conn.shard.seq {
+		return since{ver: n, seq: s.since.seq}
+	}
+	return since{ver: n}
 }
 
 // served notes that the client has everything up to round n.
@@ -348,6 +381,6 @@ func (s *sub) served(n uint64) {
 	if s.list = s.list[:0]; cap(s.list) > 64 {
 		s.list = nil
 	}
-	s.since, s.base, s.rest = since{ver: n}, n, nil
+	s.since, s.base, s.rest = s.upTo(n), n, nil
 	s.dirty, s.scan, s.loose, s.urgent, s.merged = false, false, false, false, 0
 }

@@ -130,6 +130,7 @@ type sizes struct {
 	update int // bytes of an update; the rest follows in the next
 	turn   int // bytes after which a turn starts no further page and no further fact
 	list   int // changed things that a subscription lists before it looks for them instead
+	ghosts int // removed things that are remembered for late clients
 }
 
-var usualSizes = sizes{page: 32 << 10, update: 256 << 10, turn: 64 << 10, list: 512}
+var usualSizes = sizes{page: 32 << 10, update: 256 << 10, turn: 64 << 10, list: 512, ghosts: 1024}

@@ -37,6 +37,7 @@ type conn struct {
 	answers []byte // framed, in front of everything else
 	tail    []byte // written in part; nothing may come before the rest
 	resumed bool   // an update has to end the resume
+	held    bool   // the newest claim was held back by what had to wait
 
 	lastSent   time.Duration // of any frame
 	lastUpdate time.Duration
@@ -116,12 +117,15 @@ type sub struct {
 	}
 
 	// paging is set until the last page of the snapshot is out. No update and no
-	// fact goes out for the subscription before.
-	paging  bool
-	page    int // how many of snap are out
-	snap    []*thing
-	matched int
-	hidden  int
+	// fact goes out for the subscription before. A client that had everything once
+	// (whole) still has it up to pageHold, and no claim may go beyond meanwhile.
+	paging   bool
+	whole    bool
+	pageHold uint64
+	page     int // how many of snap are out
+	snap     []*thing
+	matched  int
+	hidden   int
 
 	facts    bool   // takes part in the facts lane
 	factFrom uint64 // from this number on

@@ -111,6 +111,23 @@ func (r *ring) find(seq uint64) uint64 {
 	return r.start + uint64(n)
 }
 
+// findAny is find among the forgotten ones too, as far as they are remembered.
+func (r *ring) findAny(seq uint64) uint64 {
+	n := sort.Search(int(r.start-r.ghostStart), func(i int) bool { return r.ghost(r.ghostStart+uint64(i)).seq > seq })
+	if n := r.ghostStart + uint64(n); n < r.start {
+		return n
+	}
+	return r.find(seq)
+}
+
+// thing is whose fact number n is, which may be forgotten.
+func (r *ring) thing(n uint64) string {
+	if n < r.start {
+		return r.ghost(n).thing
+	}
+	return r.at(n).thing
+}
+
 // lost counts the forgotten facts after seq that covers says yes to. The count
 // is exact unless seq lies before what is known.
 func (r *ring) lost(seq uint64, covers func(thing string) bool) (n int, exact bool) {

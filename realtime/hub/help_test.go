@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -233,6 +234,7 @@ func (g *rig) dialRaw(query string) *client {
 
 func (g *rig) dialOver(nc net.Conn, query string) *client {
 	g.t.Helper()
+	g.settle() // or what was published before may reach the client as an update
 	d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return nc, nil }}
 	ws, _, err := d.Dial("ws://x/ws"+query, nil)
 	if err != nil {
@@ -259,6 +261,7 @@ func (g *rig) dialOver(nc net.Conn, query string) *client {
 // events opens a stream and takes the hello.
 func (g *rig) events(query string, header ...string) *client {
 	g.t.Helper()
+	g.settle()
 	req, err := http.NewRequest("GET", g.srv.URL+"/events"+query, nil)
 	if err != nil {
 		g.t.Fatal(err)
@@ -408,7 +411,12 @@ func (s screen) apply(t testing.TB, f frame) {
 		if f.Type == "snapshot" || v.Quality != nil {
 			delete(s[id], "*quality")
 			if v.Quality != nil && len(*v.Quality) > 0 {
-				s[id]["*quality"] = fmt.Sprint(*v.Quality)
+				var list []string
+				for name, word := range *v.Quality {
+					list = append(list, name+"="+word)
+				}
+				slices.Sort(list)
+				s[id]["*quality"] = strings.Join(list, ",")
 			}
 		}
 		if v.Online != nil {
@@ -423,6 +431,7 @@ func (s screen) apply(t testing.TB, f frame) {
 // readers that stop.
 func (g *rig) rawSocket(query string, receive int) (net.Conn, *bufio.Reader) {
 	g.t.Helper()
+	g.settle()
 	nc, err := net.Dial("tcp", g.srv.Listener.Addr().String())
 	if err != nil {
 		g.t.Fatal(err)
@@ -506,6 +515,7 @@ func (g *rig) conns() func(yield func(*conn) bool) {
 // rawLines opens a stream of lines whose reader can stop.
 func (g *rig) rawLines(query string) (net.Conn, *bufio.Reader) {
 	g.t.Helper()
+	g.settle()
 	nc, err := net.Dial("tcp", g.srv.Listener.Addr().String())
 	if err != nil {
 		g.t.Fatal(err)

@@ -36,6 +36,8 @@ type Hub struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // all goroutines of the hub and its connections
+	ending sync.RWMutex   // guards ended
+	ended  bool           // nothing more joins wg
 	wake   chan struct{}  // holds a token when the open round is not empty
 
 	shards   []*shard
@@ -60,9 +62,6 @@ type Hub struct {
 	ring      ring
 	asks      map[string]*ask // commands under way here, by their id
 }
-
-// keepGhosts is how many removed things are remembered for late clients.
-const keepGhosts = 1024
 
 // New returns a running hub. Close ends it.
 func New(cfg Config) *Hub { return newHub(cfg, runtime.GOMAXPROCS(0)) }
@@ -167,10 +166,10 @@ func (h *Hub) change(c *realtime.Change, seq uint64) {
 }
 
 // bury remembers a removed thing for clients that have not heard of it yet, and
-// forgets the oldest one beyond keepGhosts.
+// forgets the oldest one beyond the limit.
 func (h *Hub) bury(t *thing) {
 	h.ghosts = append(h.ghosts, t)
-	if len(h.ghosts) <= keepGhosts {
+	if len(h.ghosts) <= h.sizes.ghosts {
 		return
 	}
 	oldest := 0
@@ -258,7 +257,21 @@ func (h *Hub) Close() {
 	h.door.close()
 	h.each(func(s *shard, c *conn) { s.bye(c, restart()) })
 	h.cancel()
+	h.ending.Lock()
+	h.ended = true
+	h.ending.Unlock()
 	h.wg.Wait()
+}
+
+// spawn runs f as part of the hub. It is false when the hub has ended, which a
+// handler that came through the door just before may find.
+func (h *Hub) spawn(f func()) bool {
+	h.ending.RLock()
+	defer h.ending.RUnlock()
+	if !h.ended {
+		h.wg.Go(f)
+	}
+	return !h.ended
 }
 
 // restart is the goodbye of a server that goes. The delay is spread so that all

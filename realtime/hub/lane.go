@@ -3,7 +3,8 @@ package hub
 import "encoding/json"
 
 // sendFacts appends the facts that wait for the connection. All state before
-// them is out, so each of them may move the cursor.
+// them is out, so each of them may move the cursor. Those that share a seq stay
+// together: an update between them would claim them all.
 func (s *shard) sendFacts(c *conn, t *turn) {
 	if !s.sendOld(c, t) || t.facts == 0 && !c.vague {
 		return
@@ -14,11 +15,11 @@ func (s *shard) sendFacts(c *conn, t *turn) {
 	}
 	n, ok := s.nextFact(c, t.factNext)
 	for ok {
-		if len(t.out) > s.hub.sizes.turn {
+		f := ring.at(n)
+		if len(t.out) > s.hub.sizes.turn && !(t.sent > 0 && f.seq == t.last) {
 			t.factNext, t.more = n, true
 			return
 		}
-		f := ring.at(n)
 		m, another := s.nextFact(c, n+1)
 		more := another && ring.at(m).seq == f.seq
 		s.appendFact(c, t, f, more)

@@ -125,7 +125,7 @@ func (s *shard) countFact(thing string, n uint64) {
 	covering(&s.hub.index.patterns, thing, func(g *group) {
 		for _, sub := range g.subs[s.i] {
 			c := sub.conn
-			if !sub.facts || c.counted > n || !c.sees(thing) {
+			if !sub.facts || n < sub.factFrom || c.counted > n || !c.sees(thing) {
 				continue
 			}
 			if c.facts == 0 {

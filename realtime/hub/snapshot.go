@@ -10,10 +10,19 @@ import (
 func (s *shard) startSnapshot(sub *sub) {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
+	if !sub.paging {
+		sub.pageHold = s.seq
+		if sub.dirty {
+			sub.pageHold = sub.hold
+		}
+	}
 	sub.served(s.n)
 	sub.paging, sub.page, sub.matched, sub.hidden = true, 0, 0, 0
 	sub.snap = make([]*thing, 0, len(sub.group.things))
 	for _, t := range sub.group.things {
+		if t.gone && !sub.conn.sees(t.id) {
+			continue // not even its name
+		}
 		if t.gone {
 			// Another subscription may still owe the client its removal, and must
 			// not be taken to have told it.
@@ -51,7 +60,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 	t.page = sub
 	w := want{since: sub.since, fields: sub.fields}
 	if len(sub.overlaps) > 0 {
-		w.all = s.all[:0]
+		w.all = append(s.all[:0], sub) // not nil, which would mean that there is no other
 	}
 	things := append(s.things[:0], '{')
 	for t.pageEnd = sub.page; t.pageEnd < len(sub.snap) && len(things) < s.hub.sizes.page; t.pageEnd++ {
@@ -119,7 +128,7 @@ func (s *shard) commitPage(c *conn, t *turn) {
 		sub.page = t.pageEnd
 		return
 	}
-	sub.paging, sub.snap, sub.answer = false, nil, nil
+	sub.paging, sub.whole, sub.snap, sub.answer = false, true, nil, nil
 	if !sub.facts {
 		s.joinFacts(c, sub)
 	}
@@ -128,26 +137,31 @@ func (s *shard) commitPage(c *conn, t *turn) {
 }
 
 // joinFacts has the subscription get all facts after its snapshot. That may
-// have claimed less than the server knows, so some are there already; none of
-// them is out, or the cursor would be further.
+// have claimed less than the server knows, so some are there already, or were
+// and are forgotten; none of them is out, or the cursor would be further.
 func (s *shard) joinFacts(c *conn, sub *sub) {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
-	sub.facts, sub.factFrom = true, s.hub.ring.find(c.last)
+	ring := &s.hub.ring
+	sub.facts, sub.factFrom = true, ring.findAny(c.last)
 	if first := sub.factFrom; first < s.factEnd {
 		if c.facts > 0 { // one that shares the seq of the cursor may wait for its turn
 			first = min(first, c.factNext)
 		}
 		s.recount(c, first)
+		c.vague = c.vague || ring.ghostStart > 0 && c.last < ring.known
 	}
 }
 
 // recount finds the facts for the connection from number first on, which may
-// lie ahead of the shard. The caller holds Hub.mu.
+// lie ahead of the shard. Forgotten ones count too, so that they are told to be
+// missing. The caller holds Hub.mu.
 func (s *shard) recount(c *conn, first uint64) {
+	ring := &s.hub.ring
 	c.facts, c.counted = 0, s.factEnd
-	for n := max(first, s.hub.ring.start); n < s.factEnd; n++ {
-		if c.covers(s.hub.ring.at(n).thing, n) {
+	c.vague = c.vague || first < min(ring.ghostStart, s.factEnd)
+	for n := max(first, ring.ghostStart); n < s.factEnd; n++ {
+		if c.covers(ring.thing(n), n) {
 			if c.facts == 0 {
 				c.factNext, c.factAt = n, s.now
 			}

@@ -109,8 +109,16 @@ func tooMany(l *Limits) *realtime.Problem {
 		Message: fmt.Sprintf("a connection has at most %d subscriptions; end one with unsub, or follow more with one path such as plant/**", l.Subscriptions)}
 }
 
-// unsub ends one subscription, or all when none is named.
+// unsub ends one subscription, or all when none is named. What waits for the
+// connection is counted anew without it.
 func (s *shard) unsub(c *conn, name string) *realtime.Problem {
+	defer func() {
+		if c.facts > 0 {
+			s.hub.mu.RLock()
+			defer s.hub.mu.RUnlock()
+			s.recount(c, c.factNext)
+		}
+	}()
 	if name == "" {
 		for len(c.subs) > 0 {
 			s.leave(c, c.subs[0])
@@ -149,7 +157,7 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage, 
 	}
 	reason := s.lapse(at)
 	known := at.epoch == s.hub.epoch && at.seq <= s.hub.newest()
-	c.facts, c.last, c.resumed = 0, 0, false
+	c.facts, c.last, c.resumed, c.held = 0, 0, false, false
 	c.holdOld(old)
 	answer := resumed{Type: "resumed", ID: id, Mode: "delta", Epoch: s.hub.epoch, From: at.seq, Seq: max(s.seq, at.seq), Reason: reason, Subs: []string{}}
 	if reason != "" {
@@ -221,7 +229,7 @@ func (h *Hub) newest() uint64 {
 func (s *shard) resumeState(n *sub, seq uint64) {
 	s.hub.mu.RLock()
 	defer s.hub.mu.RUnlock()
-	n.since, n.base, n.hold, n.loose = since{seq: seq}, s.n, seq, true
+	n.since, n.base, n.hold, n.loose, n.whole = since{seq: seq}, s.n, seq, true, true
 	for _, t := range n.group.things {
 		if t.seq > seq && n.conn.sees(t.id) {
 			n.list = append(n.list, t)

@@ -54,13 +54,14 @@ func inFakeTime(t *testing.T, cfg Config, f func(g *fakeRig)) {
 		mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) { g.hub.ServeEvents(w, r, g.view(r)) })
 		g.web = &http.Server{Handler: mux}
 		go g.web.Serve(g.listener)
+		defer g.web.Close()
+		defer g.hub.Close()
 		f(g)
-		g.hub.Close()
-		g.web.Close()
 	})
 }
 
 func (g *fakeRig) connect() net.Conn {
+	g.settle()
 	here, there := net.Pipe()
 	g.listener <- there
 	return here
@@ -239,6 +240,34 @@ func TestRates(t *testing.T) {
 			if last := us[len(us)-1]; !strings.Contains(last.raw, `"n":500`) {
 				t.Errorf("the last update is %s", last.raw)
 			}
+		}
+	})
+}
+
+// A fast subscription brings what a slow one of the same client waits for, and
+// claims no more than the slow one has. When the slow one's turn comes there is
+// nothing left to say, and then the cursor must not stay behind for ever.
+func TestClaimMovesOnWhenNothingIsLeft(t *testing.T) {
+	inFakeTime(t, Config{}, func(g *fakeRig) {
+		g.set("p/a", `{"x":0}`)
+		ws, in := g.socket("?path=p/*&rate=20")
+		defer ws.Close()
+		ws.WriteMessage(websocket.TextMessage, []byte(`{"type":"sub","path":"p/a","rate":1}`))
+		time.Sleep(5 * time.Second)
+		for n := range 2 {
+			g.set("p/a", fmt.Sprintf(`{"x":%d}`, n+1)) // 2 and 3
+			time.Sleep(200 * time.Millisecond)
+		}
+		synctest.Wait()
+		us := in.of("update")
+		if len(us) != 2 || us[1].Prev != 2 || us[1].Seq != 2 || !strings.Contains(us[1].raw, `"x":2`) {
+			t.Fatalf("%v, want the second to hold its claim back", us)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		us = in.of("update")
+		if len(us) != 3 || us[2].Prev != 2 || us[2].Seq != 3 || len(us[2].Things) != 0 {
+			t.Errorf("%v, want an empty update that claims 3", us)
 		}
 	})
 }

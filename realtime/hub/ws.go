@@ -58,7 +58,7 @@ func (h *Hub) ServeWS(w http.ResponseWriter, r *http.Request, v Viewer) {
 		h.abandon(c)
 		return
 	}
-	h.wg.Go((&reader{hub: h, conn: c, net: nc, allow: allowance{rate: h.limits.Messages}}).run)
+	h.spawn((&reader{hub: h, conn: c, net: nc, allow: allowance{rate: h.limits.Messages}}).run)
 }
 
 // begin starts the subscriptions of the URL, when there is somebody to see them.
@@ -88,7 +88,9 @@ func (h *Hub) newConn(w wire, r *http.Request, v Viewer, address string, nc net.
 	}
 	relay := newRelay(c, func() { nc.Close() })
 	c.sink = relay
-	h.wg.Go(func() { relay.toConn(nc, h.limits.Stall) })
+	if !h.spawn(func() { relay.toConn(nc, h.limits.Stall) }) {
+		nc.Close()
+	}
 	return c
 }
 
