@@ -153,11 +153,11 @@ func (c *conn) older() []fact {
 func (s *shard) sendOld(c *conn, t *turn) bool {
 	old := c.older()
 	for t.old < len(old) {
-		if len(t.out) > s.hub.sizes.turn {
+		f := &old[t.old]
+		if len(t.out) > s.hub.sizes.turn && !(t.sent > 0 && f.seq == t.last) {
 			t.more = true
 			return false
 		}
-		f := &old[t.old]
 		t.old++
 		if !c.covers(f.thing, math.MaxUint64) {
 			continue // it has left that subscription

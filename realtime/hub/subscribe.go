@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -259,7 +260,7 @@ func (s *shard) resumeFacts(c *conn, seq uint64, old *recalled) *resync {
 	s.recount(c, first)
 	missed, exact := recalled, sure
 	if seq < h.ring.forgotten() {
-		n, all := h.ring.lost(seq, func(thing string) bool { return c.covers(thing, s.factEnd) })
+		n, all := h.ring.lost(seq, func(thing string) bool { return c.covers(thing, math.MaxUint64) })
 		missed, exact = missed+n, exact && all
 	}
 	if missed == 0 && exact {
