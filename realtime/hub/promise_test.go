@@ -79,7 +79,7 @@ func TestPromiseAStoppedClientIsCurrentWhenItReadsAgain(t *testing.T) {
 			g.settle()
 		}
 	}
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	var seen strings.Builder
 	buf := make([]byte, 64<<10)
 	for !strings.Contains(seen.String(), fmt.Sprintf(`"n":%d,`, last)) {

@@ -61,7 +61,6 @@ func inFakeTime(t *testing.T, cfg Config, f func(g *fakeRig)) {
 }
 
 func (g *fakeRig) connect() net.Conn {
-	g.settle()
 	here, there := net.Pipe()
 	g.listener <- there
 	return here
@@ -204,6 +203,7 @@ func TestHeartbeats(t *testing.T) {
 func TestRates(t *testing.T) {
 	inFakeTime(t, Config{}, func(g *fakeRig) {
 		g.set("a", `{"n":0}`)
+		g.settle()
 		slow, two := g.socket("?path=a&rate=2")
 		defer slow.Close()
 		fast, ten := g.socket("?path=a&rate=10")
@@ -250,6 +250,7 @@ func TestRates(t *testing.T) {
 func TestClaimMovesOnWhenNothingIsLeft(t *testing.T) {
 	inFakeTime(t, Config{}, func(g *fakeRig) {
 		g.set("p/a", `{"x":0}`)
+		g.settle()
 		ws, in := g.socket("?path=p/*&rate=20")
 		defer ws.Close()
 		ws.WriteMessage(websocket.TextMessage, []byte(`{"type":"sub","path":"p/a","rate":1}`))
@@ -390,6 +391,7 @@ func TestSigningIn(t *testing.T) {
 func TestRelayStalls(t *testing.T) {
 	inFakeTime(t, Config{}, func(g *fakeRig) {
 		g.set("a", `{"n":0}`)
+		g.settle()
 		nc := g.connect()
 		fmt.Fprintf(nc, "GET /events?path=a&format=ndjson HTTP/1.1\r\nHost: x\r\n\r\n")
 		for n := range 250 {
