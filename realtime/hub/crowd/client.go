@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -64,8 +65,14 @@ func (c *client) take(b []byte) string {
 		if !ok {
 			break
 		}
+		if !c.events && b[0]&0x0f == opPing {
+			if err := c.pong(); err != nil {
+				return "a pong: " + err.Error()
+			}
+		} else {
+			c.frame(frame)
+		}
 		b = rest
-		c.frame(frame)
 	}
 	if len(b) == 0 {
 		if c.rest = c.rest[:0]; cap(c.rest) > 64<<10 {
@@ -75,6 +82,14 @@ func (c *client) take(b []byte) string {
 		c.rest = append(c.rest[:0:0], b...)
 	}
 	return ""
+}
+
+const opPing = 0x9
+
+// pong answers the server's own ping, as every WebSocket client does.
+func (c *client) pong() error {
+	_, err := syscall.Write(c.fd, []byte{0x8a, 0x80, 0, 0, 0, 0})
+	return err
 }
 
 // cut takes the first whole frame.
