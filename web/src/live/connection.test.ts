@@ -49,6 +49,18 @@ describe("a connection", () => {
     expect(connection.seq).toBe(101);
   });
 
+  it("knows why nothing is stored, until it is said to be stored again or another server says hello", () => {
+    const { server, connection } = live();
+    expect(connection.link.fault).toBe("");
+    server.last.say({ type: "status", storing: false, code: "disk_full", message: "the disk is full", since: "2026-11-26T08:00:00Z" });
+    expect(connection.link).toMatchObject({ phase: "live", stale: false, fault: "disk_full" });
+    server.last.say({ type: "status", storing: true });
+    expect(connection.link.fault).toBe("");
+    server.last.say({ type: "status", storing: false, code: "clock_jump" });
+    server.last.say(hello());
+    expect(connection.link.fault).toBe("");
+  });
+
   it("takes updates in order", () => {
     const { server, connection, store } = live();
     server.last.say(update(100, 105, { [pump]: { ts: "2026-11-23T08:00:01Z", set: { speed: 61 } } }));
