@@ -68,6 +68,7 @@ type config struct {
 	GPTTokensDay   int64    `name:"gpt-tokens-a-day" env:"ECHOTWIN_GPT_TOKENS_A_DAY" default:"0" help:"Tokens a day for one user; 0 for no limit."`
 	GPTBannedWords []string `name:"gpt-banned-words" env:"ECHOTWIN_GPT_BANNED_WORDS" help:"Questions with one of these words are refused."`
 
+	HistoryURL     string   `name:"history-url" env:"HISTORY_URL" help:"Outside store of history to use instead of our own: the address below which /api/v1/query is, such as http://victoria:8428 or http://mimir:8080/prometheus."`
 	HistoryAge     days     `env:"ECHOTWIN_HISTORY_AGE" default:"90d" help:"How long samples are kept, such as 90d or 12h."`
 	HistorySize    byteSize `env:"ECHOTWIN_HISTORY_SIZE" default:"10GB" help:"How much disk samples may take; the oldest go first."`
 	HistoryRollups days     `name:"history-rollup-age" env:"ECHOTWIN_HISTORY_ROLLUP_AGE" default:"3y" help:"How long minimum, maximum, mean and last value of each minute are kept, from which long trends are drawn."`

@@ -86,7 +86,7 @@ func (s *stages) collectHistory(ch chan<- prometheus.Metric) {
 	metric(ch, counter, "history_late_total", "Stored samples that were measured before the newest of their property.", float64(h.Late))
 	metric(ch, counter, "history_clamped_total", "Stored samples whose time was in the future.", float64(h.Clamped))
 	by(ch, counter, "history_unkept_total", "Values that are in the log and not in history.", "reason", map[string]uint64{
-		"too_old": h.TooOld, "repeated": h.Repeated, "type": h.Unkept, "names": h.Unnamed, "series": h.Refused,
+		"too_old": h.TooOld, "repeated": h.Repeated, "type": h.Unkept, "names": h.Unnamed, "outside": h.Outside, "series": h.Refused,
 	})
 }
 

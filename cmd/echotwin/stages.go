@@ -57,6 +57,11 @@ func prepare(cfg *config, log *slog.Logger) error {
 			return fmt.Errorf("this must not run in production:\n  - %s", strings.Join(wrong, "\n  - "))
 		}
 	}
+	if cfg.HistoryURL != "" {
+		if err := history.CheckURL(cfg.HistoryURL); err != nil {
+			return fmt.Errorf("the store of history (HISTORY_URL): %w", err)
+		}
+	}
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("the data folder (ECHOTWIN_DATA): %w", err)
 	}
@@ -128,7 +133,7 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 		Log:          log,
 	})
 	s.history = history.New(history.Config{
-		Dir: filepath.Join(cfg.Data, "history"), Log: s.bus, Describe: s.describe,
+		Dir: filepath.Join(cfg.Data, "history"), URL: cfg.HistoryURL, Log: s.bus, Describe: s.describe,
 		Retention: time.Duration(cfg.HistoryAge), MaxBytes: int64(cfg.HistorySize), RollupRetention: time.Duration(cfg.HistoryRollups), Late: time.Duration(cfg.HistoryLate),
 		Logger: log,
 	})

@@ -23,6 +23,9 @@ type session struct {
 	db      *tsdb.DB
 	columns *columns
 
+	ctx    context.Context // with a store outside
+	placed time.Time       // when the place in the log was saved, with a store outside
+
 	next   uint64 // the bundle that is wanted
 	inTime []sample
 	late   []sample
@@ -47,14 +50,20 @@ func (h *History) session(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 	defer h.following.Store(false)
-	h.drain()
-	if err := s.catchUp(ctx, h.cfg.Log.Last()); err != nil {
-		return err
-	}
 	rolling, stop := context.WithCancel(ctx)
 	rolled := make(chan struct{})
 	go func() { defer close(rolled); h.roll(rolling) }()
 	defer func() { stop(); <-rolled }()
+	return s.run(ctx)
+}
+
+// run reads the log up to where it is, and follows it.
+func (s *session) run(ctx context.Context) error {
+	h := s.History
+	h.drain()
+	if err := s.catchUp(ctx, h.cfg.Log.Last()); err != nil {
+		return err
+	}
 	h.fault.Store(nil)
 	h.caught.Store(true)
 	h.following.Store(true)
@@ -190,6 +199,9 @@ func (s *session) commit() error {
 	if seq == s.seq.Load() {
 		return nil
 	}
+	if s.outside != nil {
+		return s.send(seq)
+	}
 	if err := s.placeLate(); err != nil {
 		return err
 	}
@@ -206,6 +218,11 @@ func (s *session) commit() error {
 	}, s.late, s.inTime)
 	if err != nil {
 		return err
+	}
+	if len(s.inTime) >= maxBatch/2 {
+		// Full chunks wait in memory, in a list that is slow to search, for a timer
+		// of the store. When the log is read, they would be thousands by then.
+		s.db.ForceHeadMMap()
 	}
 	s.stats.late.Add(uint64(len(s.late)))
 	s.stats.samples.Add(uint64(len(s.inTime) + len(s.late)))

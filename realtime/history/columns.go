@@ -98,13 +98,15 @@ func (c *columns) place(col *column, v realtime.Value, ts int64) (*stream, float
 	scale := 1.0
 	switch k {
 	case number:
-		if scale = scaleOf(col.desc.MultipleOf); scale > 1 {
+		if scale = scaleOf(col.desc.MultipleOf); scale > 1 && c.db != nil {
 			n, exact := scaled(f, scale)
 			if col.rough = col.rough || !exact; col.rough {
 				scale = 1
 			} else {
 				f = n
 			}
+		} else {
+			scale = 1 // others read what is outside, too
 		}
 	case text:
 		if f, ok = c.h.names.number(col.thing, col.name, s, col.desc.Names); !ok {

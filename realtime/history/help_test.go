@@ -138,7 +138,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 func (p *plant) raw(thing, property string) []string {
 	p.t.Helper()
 	out := []string{}
-	for s, err := range p.Samples(p.t.Context(), Which{Path: thing, Properties: []string{property}}, time.UnixMilli(0).AddDate(30, 0, 0), time.UnixMilli(0).AddDate(100, 0, 0)) {
+	for s, err := range p.Samples(p.t.Context(), Which{Path: thing, Properties: []string{property}}, time.UnixMilli(base-day), time.UnixMilli(base+10*day)) {
 		if err != nil {
 			p.t.Fatal(err)
 		}

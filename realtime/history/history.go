@@ -35,6 +35,10 @@ type Config struct {
 	Dir string // made when absent
 	Log Log
 
+	// URL is a store outside, VictoriaMetrics or Mimir, that is used in place of
+	// one in Dir. Dir then holds the place in the log and the names of values.
+	URL string
+
 	// Describe tells about a property; false when there is none with that name.
 	// Nil describes nothing.
 	Describe func(thing, property string) (Description, bool)
@@ -87,6 +91,7 @@ type History struct {
 	closing context.Context
 	end     context.CancelFunc
 
+	outside *outside // nil with a store of our own
 	names   *names
 	rolling sync.Mutex
 	rollups *rollups     // set with db
@@ -94,7 +99,8 @@ type History struct {
 	stats   stats
 }
 
-// New makes a History; Run opens it.
+// New makes a History; Run opens it. The URL, when there is one, must have
+// passed CheckURL.
 func New(cfg Config) *History {
 	if cfg.Retention <= 0 {
 		cfg.Retention = 90 * 24 * time.Hour
@@ -126,6 +132,9 @@ func New(cfg Config) *History {
 		bundles: make(chan realtime.Bundle, handOff),
 		orders:  make(chan func()),
 		names:   newNames(cfg.Dir),
+	}
+	if cfg.URL != "" {
+		h.outside = newOutside(cfg.URL)
 	}
 	h.closing, h.end = context.WithCancel(context.Background())
 	return h
@@ -177,7 +186,7 @@ func (h *History) Ready() error {
 func (h *History) Run(ctx context.Context) error {
 	defer h.end()
 	for {
-		err := h.session(ctx)
+		err := h.once(ctx)
 		if ctx.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
 				h.log.Warn("history was not closed in order; it reads the log from where it was at the next start", "error", err)
@@ -194,6 +203,14 @@ func (h *History) Run(ctx context.Context) error {
 		case <-time.After(reopenPause):
 		}
 	}
+}
+
+// once is one session, in the store of this process or outside.
+func (h *History) once(ctx context.Context) error {
+	if h.outside != nil {
+		return h.sendOn(ctx)
+	}
+	return h.session(ctx)
 }
 
 // unavailable is the answer while there is no store to ask.

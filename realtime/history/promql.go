@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 )
 
 // The limits on one query.
@@ -79,6 +78,12 @@ func (h *History) Prometheus(ctx context.Context, endpoint, label string, form u
 	if err == nil {
 		defer done()
 		r := &promRequest{History: h, ctx: ctx, form: form, scope: scope}
+		if h.outside != nil && endpoint != "metadata" && endpoint != "status/buildinfo" {
+			if status, body, err = r.forward(endpoint, label); err == nil {
+				return status, body
+			}
+			return promFailure(err)
+		}
 		var data []byte
 		if data, err = r.answer(endpoint, label); err == nil {
 			return http.StatusOK, r.success(data)
@@ -297,8 +302,8 @@ func (r *promRequest) run(prepare func(storage.Queryable) (promql.Query, error))
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, min(limit, queryTimeout))
 	defer cancel()
-	err = r.use(func(db *tsdb.DB) error {
-		q, err := prepare(newView(db, r.scope))
+	err = r.use(func(all storage.Queryable) error {
+		q, err := prepare(newView(all, r.scope))
 		if err != nil {
 			return wrong("invalid parameter %q: %v", "query", err)
 		}
@@ -359,8 +364,8 @@ func (r *promRequest) listSeries() ([]byte, error) {
 		return nil, err
 	}
 	found := map[string]map[string]string{}
-	err = r.use(func(db *tsdb.DB) error {
-		q, err := newView(db, r.scope).Querier(from, to)
+	err = r.use(func(all storage.Queryable) error {
+		q, err := newView(all, r.scope).Querier(from, to)
 		if err != nil {
 			return err
 		}
@@ -409,8 +414,8 @@ func (r *promRequest) list(ask func(context.Context, storage.Querier, *storage.L
 		sets = [][]*labels.Matcher{nil}
 	}
 	found := map[string]bool{}
-	err = r.use(func(db *tsdb.DB) error {
-		q, err := newView(db, r.scope).Querier(from, to)
+	err = r.use(func(all storage.Queryable) error {
+		q, err := newView(all, r.scope).Querier(from, to)
 		if err != nil {
 			return err
 		}

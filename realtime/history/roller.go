@@ -84,7 +84,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // oldest is the time of the oldest sample.
 func (h *History) oldest() (t int64, err error) {
-	err = h.use(func(db *tsdb.DB) error {
+	err = h.useDB(func(db *tsdb.DB) error {
 		t = db.Head().MinTime()
 		for _, b := range db.Blocks() {
 			t = min(t, b.MinTime())
@@ -352,6 +352,9 @@ func patch(list, fresh []Bucket, late map[int64]map[string]int, key string, befo
 // Delete removes everything of a thing, for good. What the log still holds of it
 // does not come back.
 func (h *History) Delete(ctx context.Context, thing string) error {
+	if h.outside != nil {
+		return h.outside.remove(ctx, thing)
+	}
 	failed := make(chan error, 1)
 	order := func() { failed <- h.delete(ctx, thing) }
 	select {
@@ -369,7 +372,7 @@ func (h *History) delete(ctx context.Context, thing string) error {
 	if err := h.rollups.forget(thing); err != nil {
 		return err
 	}
-	err := h.use(func(db *tsdb.DB) error {
+	err := h.useDB(func(db *tsdb.DB) error {
 		return db.Delete(ctx, math.MinInt64, before, equal("__name__", metricName), equal(labelThing, thing))
 	})
 	if err != nil {

@@ -270,3 +270,33 @@ func TestLateForAnHourThatIsBeingMade(t *testing.T) {
 		t.Errorf("no mark: %v", m.Late)
 	}
 }
+
+// A copy that is made while history goes on is a history of its own: late
+// samples and buckets are in it, too.
+func TestASnapshotIsWhole(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	p := newPlant(t)
+	p.fillHours(rnd, 0, 5*hour)
+	p.rollNow()
+	r := said("plant/pump", base+hour+7, "speed", 999.5, "mode", "rare")
+	r.At = time.UnixMilli(base + 5*hour)
+	p.say(r)
+	p.settle()
+	dir := filepath.Join(t.TempDir(), "copy")
+	if err := p.Snapshot(dir); err != nil {
+		t.Fatal(err)
+	}
+	q := &plant{t: t, log: p.log, cfg: p.cfg}
+	q.cfg.Dir = dir
+	q.start()
+	for _, property := range []string{"speed", "on", "mode"} {
+		same(t, property, q.raw("plant/pump", property), p.raw("plant/pump", property))
+		q.checkTrends("copy", rnd, "plant/pump", property, 5*hour)
+	}
+	if got, want := q.rolls(), p.rolls(); len(got) == 0 || fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("segments %v, want %v", got, want)
+	}
+	if s := q.Stats(); s.Samples != 0 {
+		t.Errorf("the copy read %d samples from the log again", s.Samples)
+	}
+}

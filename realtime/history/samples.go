@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
@@ -118,8 +118,8 @@ func (r row) sample(t int64, v float64) Sample {
 
 // eachRow reads series as they are shown.
 func (h *History) eachRow(ctx context.Context, which Which, from, to int64, f func(row, chunkenc.Iterator) error) error {
-	return h.use(func(db *tsdb.DB) error {
-		return eachSeries(ctx, newView(db, nil), from, to, func(l labels.Labels, it chunkenc.Iterator) error {
+	return h.use(func(q storage.Queryable) error {
+		return eachSeries(ctx, newView(q, nil), from, to, func(l labels.Labels, it chunkenc.Iterator) error {
 			r := row{thing: l.Get(labelThing), property: l.Get(labelProp), kind: kindOfLabel(l.Get(labelType))}
 			if r.kind == text {
 				r.names = h.names.list(r.thing, r.property)

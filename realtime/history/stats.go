@@ -7,7 +7,7 @@ import (
 )
 
 type stats struct {
-	samples, late, tooOld, repeated, clamped, unkept, unnamed, refused, queries, segments atomic.Uint64
+	samples, late, tooOld, repeated, clamped, unkept, unnamed, refused, queries, segments, outsideRefused atomic.Uint64
 }
 
 // Stats count what history holds and what it did not keep.
@@ -21,6 +21,7 @@ type Stats struct {
 	Unkept   uint64 // arrays, objects and null
 	Unnamed  uint64 // strings beyond what a property may have, or too long
 	Refused  uint64 // samples of properties beyond the limit on series
+	Outside  uint64 // refused by the store outside
 	Queries  uint64
 	Series   uint64 // in the last hours
 	Bytes    int64  // of samples on disk
@@ -33,9 +34,9 @@ func (h *History) Stats() Stats {
 	c := &h.stats
 	s := Stats{
 		Seq: h.Seq(), Samples: c.samples.Load(), Late: c.late.Load(), TooOld: c.tooOld.Load(), Repeated: c.repeated.Load(),
-		Clamped: c.clamped.Load(), Unkept: c.unkept.Load(), Unnamed: c.unnamed.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(), Segments: c.segments.Load(),
+		Clamped: c.clamped.Load(), Unkept: c.unkept.Load(), Unnamed: c.unnamed.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(), Outside: c.outsideRefused.Load(), Segments: c.segments.Load(),
 	}
-	_ = h.use(func(db *tsdb.DB) error { // while it is not open there is nothing to tell
+	_ = h.useDB(func(db *tsdb.DB) error { // while it is not open there is nothing to tell
 		s.Series = db.Head().NumSeries()
 		s.Bytes = db.Head().Size()
 		for _, b := range db.Blocks() {

@@ -103,8 +103,16 @@ func (h *History) close() error {
 	return db.Close()
 }
 
-// use calls f with the open store.
-func (h *History) use(f func(db *tsdb.DB) error) error {
+// use calls f with the open store, in this process or outside.
+func (h *History) use(f func(q storage.Queryable) error) error {
+	if h.outside != nil {
+		return f(h.outside)
+	}
+	return h.useDB(func(db *tsdb.DB) error { return f(db) })
+}
+
+// useDB calls f with the open store of this process.
+func (h *History) useDB(f func(db *tsdb.DB) error) error {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.db == nil {
@@ -169,6 +177,22 @@ func eachSeries(ctx context.Context, q storage.Queryable, from, to int64, f func
 		s := set.At()
 		it = s.Iterator(it)
 		if err := f(s.Labels(), it); err != nil {
+			return err
+		}
+	}
+	return set.Err()
+}
+
+// eachListed is the labels of series of all times.
+func eachListed(ctx context.Context, q storage.Queryable, f func(labels.Labels) error, ms ...*labels.Matcher) error {
+	querier, err := q.Querier(math.MinInt64, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	defer querier.Close()
+	set := querier.Select(ctx, false, &storage.SelectHints{Start: math.MinInt64, End: math.MaxInt64, Func: "series"}, ms...)
+	for set.Next() {
+		if err := f(set.At().Labels()); err != nil {
 			return err
 		}
 	}

@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
 	"echotwin/realtime"
@@ -142,8 +141,8 @@ func (s *TrendSeries) Value(v float64) json.RawMessage { return appendJSON(nil, 
 // stored is the kinds of samples that there are of a property.
 func (h *History) stored(ctx context.Context, thing, property string) (map[kind]bool, error) {
 	found := map[kind]bool{}
-	err := h.use(func(db *tsdb.DB) error {
-		return eachSeries(ctx, db, math.MinInt64, math.MaxInt64, func(l labels.Labels, _ chunkenc.Iterator) error {
+	err := h.use(func(q storage.Queryable) error {
+		return eachListed(ctx, q, func(l labels.Labels) error {
 			found[kindOfLabel(l.Get(labelType))] = true
 			return nil
 		}, equal(labels.MetricName, metricName), equal(labelThing, thing), equal(labelProp, property))
@@ -154,6 +153,9 @@ func (h *History) stored(ctx context.Context, thing, property string) (map[kind]
 // fill reads the buckets: single samples where they are few enough.
 func (h *History) fill(ctx context.Context, t *Trend, n int) error {
 	t.Step = step(t.To-t.From, n)
+	if h.outside != nil {
+		return h.fillFromOutside(ctx, t, n)
+	}
 	if t.Step < minute {
 		single, err := h.singles(ctx, t, n)
 		if single || err != nil {
@@ -225,8 +227,8 @@ func (h *History) singles(ctx context.Context, t *Trend, n int) (bool, error) {
 
 // eachSample reads the samples of one property.
 func (h *History) eachSample(ctx context.Context, thing, property string, k kind, from, to int64, f func(ts int64, v float64) error) error {
-	return h.use(func(db *tsdb.DB) error {
-		return eachSeries(ctx, newView(db, nil), from, to, func(_ labels.Labels, it chunkenc.Iterator) error {
+	return h.use(func(q storage.Queryable) error {
+		return eachSeries(ctx, newView(q, nil), from, to, func(_ labels.Labels, it chunkenc.Iterator) error {
 			for n := 1; it.Next() == chunkenc.ValFloat; n++ {
 				if n%65536 == 0 && ctx.Err() != nil {
 					return ctx.Err()
