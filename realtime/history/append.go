@@ -219,11 +219,6 @@ func (s *session) commit() error {
 	if err != nil {
 		return err
 	}
-	if len(s.inTime) >= maxBatch/2 {
-		// Full chunks wait in memory, in a list that is slow to search, for a timer
-		// of the store. When the log is read, they would be thousands by then.
-		s.db.ForceHeadMMap()
-	}
 	s.stats.late.Add(uint64(len(s.late)))
 	s.stats.samples.Add(uint64(len(s.inTime) + len(s.late)))
 	s.inTime, s.late = s.inTime[:0], s.late[:0]
