@@ -82,10 +82,10 @@ func thingOperations() []operation {
 	list := []string{"path", "q", "type", "limit", "after", "ticket"}
 	one, named := []string{"id", "ticket"}, []string{"id", "name", "ticket"}
 	return []operation{
-		{method: "GET", path: "/api/things", tag: tag, summary: "Thing Descriptions, by id", access: reader, params: list, answer: "ThingDescriptions", errors: []int{400, 422}},
+		{method: "GET", path: "/api/things", tag: tag, summary: "Thing Descriptions, by id; with at, what the things were then", access: reader, params: append([]string{"at"}, list...), answer: "ThingDescriptionsOrStates", errors: []int{400, 422, 503}, note: "With at the answer is a list of states, by the descriptions of today. Values older than a day then are not in it. 422 names the first moment that is kept."},
 		{method: "GET", path: "/.well-known/wot", tag: tag, summary: "The same, where consumers of the Web of Things look", access: reader, params: list, answer: "ThingDescriptions", errors: []int{400, 422}},
 		{method: "GET", path: "/api/things/{id}", tag: tag, summary: "The W3C Thing Description of one thing", access: reader, params: one, answer: "ThingDescription", answerType: "application/td+json", errors: []int{400, 404}},
-		{method: "GET", path: "/api/things/{id}/state", tag: tag, summary: "All values of a thing, with age and quality", access: reader, params: one, answer: "State", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}/state", tag: tag, summary: "All values of a thing, with age and quality, now or at an earlier moment", access: reader, params: append([]string{"at"}, one...), answer: "State", errors: []int{400, 404, 422, 503}},
 		{method: "GET", path: "/api/things/{id}/properties", tag: tag, summary: "All values of a thing, bare", access: reader, params: one, answer: "Object", errors: []int{400, 404}},
 		{method: "GET", path: "/api/things/{id}/properties/{name}", tag: tag, summary: "One value, bare", access: reader, params: named, answer: "Value", errors: []int{400, 404}},
 		{method: "GET", path: "/api/things/{id}/properties/{name}/sse", tag: tag, summary: "One value, live", access: reader, params: named, answerType: "text/event-stream", errors: []int{400, 404, 503}, note: "Unnamed server-sent events whose data is the bare value; the current one comes first."},

@@ -74,7 +74,10 @@ type Deps struct {
 	// History is what things said earlier. Without it /api/history and
 	// /prometheus say that there is none.
 	History *history.History
-	Web     fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+	// Past is the states of things at an earlier moment; without it ?at= says that
+	// there are none.
+	Past PastReader
+	Web  fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
 	// Backup writes everything that is kept. nil refuses GET /api/backup.
 	Backup func(ctx context.Context, w io.Writer) error

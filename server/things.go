@@ -71,6 +71,11 @@ func (s *Server) listThings(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if at, past, err := s.pastMoment(c); err != nil {
+		return err
+	} else if past {
+		return s.listStates(c, at, limit)
+	}
 	after, who := c.QueryParam("after"), userOf(c)
 	var ids []string
 	s.Twins.Things("", func(id string) bool {
@@ -179,6 +184,11 @@ func (s *Server) readThing(c echo.Context) error {
 		c.Response().Header().Set(echo.HeaderContentType, "application/td+json")
 		return noStore(c).JSONBlob(http.StatusOK, withTicket(td, c.QueryParam("ticket")))
 	case "state":
+		if at, past, err := s.pastMoment(c); err != nil {
+			return err
+		} else if past {
+			return s.pastState(c, p.id, at)
+		}
 		state, ok := s.Twins.State(p.id)
 		if !ok {
 			return noThing(p.id)

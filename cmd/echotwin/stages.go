@@ -124,18 +124,19 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	if err = s.openTwins(ctx); err != nil {
 		return nil, err
 	}
-	s.hub = hub.New(hub.Config{
-		Epoch:        s.bus.Epoch(),
-		Archive:      s.facts,
-		Limits:       cfg.limits(),
-		Commander:    s.twins,
-		Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return s.server.Viewer(ctx, token) },
-		Log:          log,
-	})
 	s.history = history.New(history.Config{
 		Dir: filepath.Join(cfg.Data, "history"), URL: cfg.HistoryURL, Log: s.bus, Describe: s.describe,
 		Retention: time.Duration(cfg.HistoryAge), MaxBytes: int64(cfg.HistorySize), RollupRetention: time.Duration(cfg.HistoryRollups), Late: time.Duration(cfg.HistoryLate),
 		Logger: log,
+	})
+	s.hub = hub.New(hub.Config{
+		Epoch:        s.bus.Epoch(),
+		Commander:    s.twins,
+		Replayer:     s.past(),
+		Archive:      s.facts,
+		Limits:       cfg.limits(),
+		Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return s.server.Viewer(ctx, token) },
+		Log:          log,
 	})
 	s.gpt = gpt.New(s.gptConfig())
 	if s.server, err = server.New(s.serverDeps()); err != nil {
@@ -292,7 +293,7 @@ func (s *stages) serverDeps() server.Deps {
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
-		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history,
+		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(),
 		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

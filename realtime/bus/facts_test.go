@@ -306,3 +306,54 @@ func TestKillNeitherLosesNorDoublesAFact(t *testing.T) {
 		}
 	}
 }
+
+// A replay asks for the facts of a time and not of a place in the log.
+func TestFactsAreFoundByTime(t *testing.T) {
+	b := open(t, Config{Dir: t.TempDir()})
+	f := openFacts(t, b, FactsConfig{})
+	between := func(from, to time.Time, patterns ...string) (names []string) {
+		t.Helper()
+		err := f.Between(t.Context(), patterns, from, to, func(at time.Time, one realtime.Fact) bool {
+			if at.Before(from) || at.After(to) {
+				t.Errorf("%s was stored at %v", one.Body, at)
+			}
+			names = append(names, string(one.Body))
+			return true
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	begin := time.Now()
+	if got := between(begin.Add(-time.Hour), begin); len(got) != 0 {
+		t.Errorf("an empty stream has %v", got)
+	}
+	var marks []time.Time // before each fact
+	for i := range 6 {
+		marks = append(marks, time.Now())
+		f.Add(uint64(i+1), []realtime.Fact{event([]string{"plant/a", "plant/b"}[i%2], fmt.Sprint(i))})
+		stored(t, f, uint64(i+1))
+		time.Sleep(2 * time.Millisecond) // so that no two share a time
+	}
+	end := time.Now()
+	for _, tt := range []struct {
+		from, to time.Time
+		pattern  string
+		want     string
+	}{
+		{begin, end, "plant/*", `[{"name":"0"} {"name":"1"} {"name":"2"} {"name":"3"} {"name":"4"} {"name":"5"}]`},
+		{marks[2], marks[4], "plant/*", `[{"name":"2"} {"name":"3"}]`},
+		{marks[1], end, "plant/a", `[{"name":"2"} {"name":"4"}]`},
+		{begin.Add(-time.Hour), begin.Add(-time.Minute), "**", "[]"},
+		{end, end.Add(time.Hour), "**", "[]"},
+	} {
+		if got := fmt.Sprint(between(tt.from, tt.to, tt.pattern)); got != tt.want {
+			t.Errorf("%s from %v to %v: %s, want %s", tt.pattern, tt.from.Sub(begin), tt.to.Sub(begin), got, tt.want)
+		}
+	}
+	n := 0
+	if err := f.Between(t.Context(), []string{"**"}, begin, end, func(time.Time, realtime.Fact) bool { n++; return n < 2 }); err != nil || n != 2 {
+		t.Errorf("after no it went on to %d: %v", n, err)
+	}
+}

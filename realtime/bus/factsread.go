@@ -35,7 +35,7 @@ func (f *Facts) Read(ctx context.Context, patterns []string, after, upTo uint64,
 	}
 	begin, err := f.search(ctx, k, after)
 	if err == nil && begin <= k.last {
-		err = f.scan(ctx, begin, k.last, patterns, func(p place, fact realtime.Fact) bool {
+		err = f.scan(ctx, begin, k.last, patterns, func(p place, _ time.Time, fact realtime.Fact) bool {
 			if p.seq <= upTo {
 				yield(fact)
 			}
@@ -69,7 +69,7 @@ func (f *Facts) Newest(ctx context.Context, upTo uint64, most int) (facts []real
 		}
 	}
 	if err == nil && begin < end {
-		err = f.scan(ctx, begin, end-1, nil, func(p place, fact realtime.Fact) bool {
+		err = f.scan(ctx, begin, end-1, nil, func(p place, _ time.Time, fact realtime.Fact) bool {
 			if p.seq > 0 { // of this log
 				facts = append(facts, fact)
 			}
@@ -80,6 +80,40 @@ func (f *Facts) Newest(ctx context.Context, upTo uint64, most int) (facts []real
 		return nil, 0, fmt.Errorf("bus: read the facts: %w", err)
 	}
 	return facts, since, nil
+}
+
+// Between calls yield with the facts that one of the patterns covers and that
+// were stored in a span of time, both ends included, in their order, until it
+// says no. Those that are not kept any more are not among them.
+func (f *Facts) Between(ctx context.Context, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error {
+	if err := f.bus.enter(); err != nil {
+		return err
+	}
+	defer f.bus.leave()
+	info, err := f.stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("bus: read the facts: %w", err)
+	}
+	first, last := max(1, info.State.FirstSeq), info.State.LastSeq
+	if first > last || info.State.LastTime.Before(from) || info.State.FirstTime.After(to) {
+		return nil
+	}
+	n := sort.Search(int(last+1-first), func(i int) bool {
+		m, failed := f.stream.GetMsg(ctx, first+uint64(i))
+		if failed != nil && !errors.Is(failed, jetstream.ErrMsgNotFound) {
+			err = failed
+		}
+		return failed == nil && !m.Time.Before(from) // one that just went was before
+	})
+	if begin := first + uint64(n); err == nil && begin <= last {
+		err = f.scan(ctx, begin, last, patterns, func(_ place, at time.Time, fact realtime.Fact) bool {
+			return !at.After(to) && (at.Before(from) || yield(at, fact))
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("bus: read the facts: %w", err)
+	}
+	return nil
 }
 
 // kept is what the stream has now.
@@ -131,7 +165,7 @@ func (f *Facts) search(ctx context.Context, k kept, after uint64) (uint64, error
 }
 
 // scan reads the stream from one of its numbers to another.
-func (f *Facts) scan(ctx context.Context, from, to uint64, patterns []string, yield func(place, realtime.Fact) bool) error {
+func (f *Facts) scan(ctx context.Context, from, to uint64, patterns []string, yield func(place, time.Time, realtime.Fact) bool) error {
 	cfg := jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
@@ -181,7 +215,7 @@ func (f *Facts) scan(ctx context.Context, from, to uint64, patterns []string, yi
 			if meta.Sequence.Stream > to {
 				return nil
 			}
-			if covered(thing) && !yield(p, realtime.Fact{Seq: p.seq, Type: kind, Thing: thing, Body: m.Data()}) {
+			if covered(thing) && !yield(p, meta.Timestamp, realtime.Fact{Seq: p.seq, Type: kind, Thing: thing, Body: m.Data()}) {
 				return nil
 			}
 		}

@@ -23,7 +23,7 @@ type reel struct {
 	course  course
 	ctx     context.Context
 	cancel  context.CancelFunc
-	moments chan Moment
+	moments chan exposure
 	err     error // why moments is closed; nil at the end
 
 	touched chan struct{} // the clock was changed
@@ -37,10 +37,16 @@ type reel struct {
 	ended  bool
 }
 
+// An exposure is a moment on its way to be shown.
+type exposure struct {
+	Moment
+	shown chan struct{} // closed then; nil when nobody waits for it
+}
+
 // openReel reads the first moment. The caller runs it, or closes it.
 func (h *Hub) openReel(ctx context.Context, p Past, c course) (*reel, error) {
 	p.From, p.To = c.from, c.to
-	r := &reel{course: c, moments: make(chan Moment, lookAhead), touched: make(chan struct{}, 1), speed: c.speed, paused: c.paused, stands: true, past: c.from}
+	r := &reel{course: c, moments: make(chan exposure, lookAhead), touched: make(chan struct{}, 1), speed: c.speed, paused: c.paused, stands: true, past: c.from}
 	r.ctx, r.cancel = context.WithCancel(h.ctx)
 	unhook := context.AfterFunc(ctx, r.cancel)
 	h.wg.Go(func() { r.read(h.replayer, p) })
@@ -59,7 +65,8 @@ func (h *Hub) openReel(ctx context.Context, p Past, c course) (*reel, error) {
 	l.Stall = 24 * time.Hour // the connection itself is watched where it lives
 	r.hub = newHub(Config{Epoch: replayEpoch + strings.ToLower(rand.Text()[:8]), Limits: l, Log: h.log}, 1)
 	r.hub.clock = r.now
-	r.show(first)
+	r.show(first.Moment)
+	first.done()
 	for !r.ask(func(s *shard) bool { return !s.behind() }) {
 		time.Sleep(time.Millisecond)
 	}
@@ -85,12 +92,39 @@ func (r *reel) read(from Replayer, p Past) {
 			r.err = err
 			return
 		}
-		select {
-		case r.moments <- m:
-		case <-r.ctx.Done():
+		e := exposure{Moment: m}
+		if len(m.Changes)+len(m.Facts) == 0 {
+			e.shown = make(chan struct{})
+		}
+		if !r.expose(e) {
 			r.err = r.ctx.Err()
 			return
 		}
+	}
+}
+
+// expose hands a moment on. It waits for an empty one to be shown: what comes
+// after it may not be known before.
+func (r *reel) expose(e exposure) bool {
+	select {
+	case r.moments <- e:
+	case <-r.ctx.Done():
+		return false
+	}
+	if e.shown == nil {
+		return true
+	}
+	select {
+	case <-e.shown:
+		return true
+	case <-r.ctx.Done():
+		return false
+	}
+}
+
+func (e *exposure) done() {
+	if e.shown != nil {
+		close(e.shown)
 	}
 }
 
@@ -203,7 +237,8 @@ func (r *reel) run() {
 		if !ok || !r.await(m.At, timer) {
 			break
 		}
-		r.show(m)
+		r.show(m.Moment)
+		m.done()
 		last = m.At
 	}
 	r.set(func() { r.past, r.stands, r.ended = last, true, true })
@@ -211,7 +246,7 @@ func (r *reel) run() {
 
 // take is the next moment. While the history has to be waited for, the clock
 // stands, so that no time passes of which nothing was shown.
-func (r *reel) take() (Moment, bool) {
+func (r *reel) take() (exposure, bool) {
 	select {
 	case m, ok := <-r.moments:
 		return m, ok

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,10 +18,10 @@ import (
 type Replayer interface {
 	// Replay yields what the things were at p.From, as one Moment, and then each
 	// later moment at which something changed, in order, until p.To or, when
-	// that is zero, until it has come up to the present. The last one may be
-	// empty: it says how far the replay has come. A *realtime.Problem may be
-	// shown to the client, and ends the replay like every other error. It runs
-	// in a goroutine of its own and reads no further ahead than it is asked.
+	// that is zero, until it has come up to the present. A moment may be empty:
+	// it says how far the replay has come, and yield returns when it is shown.
+	// A *realtime.Problem may be shown to the client, and ends the replay like
+	// every other error. It runs in a goroutine of its own.
 	Replay(ctx context.Context, p Past) iter.Seq2[Moment, error]
 }
 
@@ -34,7 +35,7 @@ type Past struct {
 }
 
 // A Moment is everything that changed at one time. Moments are whole
-// milliseconds, and no two share one.
+// milliseconds, and no two that say something share one.
 type Moment struct {
 	At      time.Time
 	Changes []realtime.Change
@@ -72,14 +73,14 @@ func (r *replayRequest) read(was course, now time.Time, at string) (course, *rea
 	c := was
 	if len(r.From) > 0 {
 		var p *realtime.Problem
-		if c.from, p = moment(r.From, at+"from"); p != nil {
+		if c.from, p = moment(r.From, now, at+"from"); p != nil {
 			return c, p
 		}
 		c.to = time.Time{}
 	}
 	if len(r.To) > 0 {
 		var p *realtime.Problem
-		if c.to, p = moment(r.To, at+"to"); p != nil {
+		if c.to, p = moment(r.To, now, at+"to"); p != nil {
 			return c, p
 		}
 	}
@@ -105,8 +106,9 @@ func (r *replayRequest) read(was course, now time.Time, at string) (course, *rea
 	return c, nil
 }
 
-// moment reads RFC 3339 or milliseconds since 1970, as a number or as text.
-func moment(raw json.RawMessage, at string) (time.Time, *realtime.Problem) {
+// moment reads RFC 3339, milliseconds since 1970, as a number or as text, or how
+// long ago.
+func moment(raw json.RawMessage, now time.Time, at string) (time.Time, *realtime.Problem) {
 	text := string(bytes.TrimSpace(raw))
 	if unquoted, err := strconv.Unquote(text); err == nil {
 		text = unquoted
@@ -114,9 +116,12 @@ func moment(raw json.RawMessage, at string) (time.Time, *realtime.Problem) {
 	if ms, err := strconv.ParseFloat(text, 64); err == nil && ms >= 0 && ms < 1e14 {
 		return time.UnixMilli(int64(ms)).UTC(), nil
 	}
+	if ago, err := time.ParseDuration(text); err == nil && strings.HasPrefix(text, "-") {
+		return now.Add(ago).UTC().Truncate(time.Millisecond), nil
+	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil || t.UnixMilli() < 0 {
-		return t, &realtime.Problem{Code: realtime.CodeMalformed, At: at, Message: fmt.Sprintf("%.40q is no time: want RFC 3339, such as 2026-11-23T08:00:00Z, or milliseconds since 1970", text)}
+		return t, &realtime.Problem{Code: realtime.CodeMalformed, At: at, Message: fmt.Sprintf("%.40q is no time: want RFC 3339, such as 2026-11-23T08:00:00Z, milliseconds since 1970, or how long ago, such as -90m", text)}
 	}
 	return t.UTC().Truncate(time.Millisecond), nil
 }
