@@ -1,4 +1,5 @@
-import type { Connection, EventFact, Json, Link, Store } from "../live";
+import type { EventFact, Json, Link, Store } from "../live";
+import type { Feed } from "./past";
 
 /** One line of the activity list. Commands are shown beside these, from Commands. */
 export type Entry =
@@ -16,7 +17,7 @@ export class Activity {
   #lostAt = 0;
   #n = 0;
 
-  constructor(connection: Connection, store: Store) {
+  constructor(connection: Pick<Feed, "onFact" | "onGap" | "onLink">, store: Store) {
     connection.onFact((fact) => fact.type === "event" && this.#event(fact));
     connection.onGap((gap) => this.#add({ kind: "missed", key: this.#key(), at: Date.now(), count: gap.missed ?? 0 }));
     connection.onLink((link) => this.#linked(link, store));

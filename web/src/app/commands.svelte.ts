@@ -1,5 +1,6 @@
-import type { CommandStep, Connection, ErrorFrame, Json, Link, Problem, Status } from "../live";
+import type { CommandStep, ErrorFrame, Json, Link, Problem, Status } from "../live";
 import { get } from "./api";
+import type { Feed } from "./past";
 
 /** requested: sent to the server, not yet answered. unknown: the connection was lost before it was. */
 export type Stage = Status | "requested" | "unknown";
@@ -37,9 +38,9 @@ export function ended(stage: Stage): boolean {
  */
 export class Commands {
   list = $state<Command[]>([]);
-  #connection: Connection;
+  #connection: Omit<Feed, "onGap">;
 
-  constructor(connection: Connection) {
+  constructor(connection: Omit<Feed, "onGap">) {
     this.#connection = connection;
     connection.onAnswer((answer) => this.#answer(answer));
     connection.onFact((fact) => fact.type === "cmd" && this.#step(fact));

@@ -37,9 +37,17 @@ class Route {
     this.thing = id;
   }
 
-  /** Shows another page, with nothing of the URL of this one. */
+  /** Shows another page, with nothing of the URL of this one but the moment of a replay. */
   go(page: Page, query: Record<string, string | string[]> = {}): void {
-    history.pushState(null, "", hrefOf(page, query));
+    const here = new URLSearchParams(location.search);
+    const kept = Object.fromEntries([...here].filter(([name]) => name === "at" || name === "speed"));
+    history.pushState(null, "", hrefOf(page, { ...query, ...kept }));
+    this.#read();
+  }
+
+  /** Shows another moment on this page, as the present's own address or a replay's; null is the present. */
+  moment(at: number | null): void {
+    this.set({ at: at === null ? null : momentText(at), speed: null }, true);
     this.#read();
   }
 

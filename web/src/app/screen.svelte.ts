@@ -3,8 +3,10 @@ import { Catalog } from "../model/catalog";
 import { readingOf, type Reading } from "../model/reading";
 import { keyOf, Series } from "../model/series";
 import type { Description } from "../model/td";
+import type { Points } from "../model/series";
 import type { Clock } from "../trend/clock";
 import { get, toLogin } from "./api";
+import type { Past } from "./past";
 import { kpis } from "./plant";
 
 /** Receive as it comes, paint at most four times a second: painting is what costs. */
@@ -21,8 +23,13 @@ class Screen {
   /** The live tail of what is shown over time. */
   readonly series = new Series(kpis.map((s) => keyOf(s.thing, s.property)));
 
-  /** What "now" is on everything that shows time: the present, unless a replay puts a clock of its own here. */
+  /** What is shown in place of the present. */
+  past = $state.raw<Past | null>(null);
+  #leavePast: Unsubscribe = () => undefined;
+
+  /** What "now" is on everything that shows time: the present, or the moment that a replay shows. */
   clock = $state.raw<Clock>({ live: true, now: () => this.#present() });
+  #live = this.clock;
 
   link = $state.raw<Link>(this.connection.link);
   /** The reader's clock, once a second. */
@@ -49,11 +56,30 @@ class Screen {
     this.connection.start();
   }
 
-  /** One property as it is now. */
+  /** Shows the past, or with null the present. */
+  show(past: Past | null): void {
+    this.#leavePast();
+    this.past = past;
+    this.clock = past ? { live: false, now: () => past.now() } : this.#live;
+    this.#leavePast = past?.store.watch((changed) => this.#described(changed, past.store)) ?? (() => undefined);
+    this.#paintSoon();
+  }
+
+  /** The things that are shown: as they are, or as they were. */
+  get shown(): Store {
+    return this.past?.store ?? this.store;
+  }
+
+  /** The present is not known any more. Of the past nothing grows old. */
+  get stale(): boolean {
+    return this.link.stale && !this.past;
+  }
+
+  /** One property as it is shown now. */
   read(thing: string, property: string): Reading {
     void this.tick;
-    const reading = readingOf(this.store, this.describe(thing), thing, property);
-    return this.link.stale ? { ...reading, stale: true } : reading;
+    const reading = readingOf(this.shown, this.describe(thing), thing, property);
+    return this.stale ? { ...reading, stale: true } : reading;
   }
 
   describe(thing: string): Description | undefined {
@@ -63,7 +89,13 @@ class Screen {
 
   /** Seconds since a value was measured, on the server's clock when that is known. */
   ageOf(ts: number): number {
-    return Math.max(0, (this.now + this.#skew() - ts) / 1000);
+    const now = this.past ? this.past.now() : this.now + this.#skew();
+    return Math.max(0, (now - ts) / 1000);
+  }
+
+  /** The last readings of a signal, up to what is shown. */
+  tail(thing: string, property: string): Points | undefined {
+    return (this.past?.series ?? this.series).get(keyOf(thing, property));
   }
 
   /** Keeps the live tail of a signal from now on, until the function that it returns is called. */
@@ -84,13 +116,17 @@ class Screen {
   #changed(changed: Changed): void {
     const now = Date.now();
     if ([...changed.values()].some((names) => names.length > 0)) this.#frames.push(now);
+    this.#record(changed);
+    this.#described(changed, this.store);
+  }
+
+  #described(changed: Changed, store: Store): void {
     for (const [id, names] of changed) {
       for (const name of names) {
         if (!this.catalog.descriptions.get(id)?.properties.has(name)) void this.catalog.want(id, name);
       }
     }
-    this.#record(changed);
-    this.#paintSoon();
+    if (store === this.shown) this.#paintSoon();
   }
 
   /**

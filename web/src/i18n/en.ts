@@ -18,6 +18,12 @@ export const en = {
   roleAdmin: "Administrator",
 
   live: "Live",
+  replay: "Replay",
+  replayTitle: "Show the line as it was at a moment of the past",
+  replayAt: "Replay {at}",
+  replayNoCommands: "This is the past. Commands are disabled until you go back to live.",
+  replayQuiet: "Nothing has happened since the moment that was chosen.",
+  followingReplay: "Following the replay",
   connecting: "Connecting",
   offline: "Offline",
   lagTitle: "Time to the server and back",

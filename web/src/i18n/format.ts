@@ -79,6 +79,11 @@ export function moment(at: number, length: number, lang: Lang = locale.lang): st
   return today && length <= 86_400_000 ? clock : `${date(at, lang)} ${clock}`;
 }
 
+/** A moment of the past in full: 26 Nov 14:02:36. */
+export function when(at: number, lang: Lang = locale.lang): string {
+  return `${date(at, lang)} ${time(at)}`;
+}
+
 /** From when to when: 26 Nov 14:02:00 – 14:12:00. */
 export function period(from: number, to: number, lang: Lang = locale.lang): string {
   const clock = to - from <= 7_200_000 ? time : minute;

@@ -19,6 +19,12 @@ export const vi: Record<keyof typeof en, string> = {
   roleEngineer: "Kỹ sư",
   roleAdmin: "Quản trị",
 
+  replay: "Xem lại",
+  replayTitle: "Xem dây chuyền như ở một thời điểm trong quá khứ",
+  replayAt: "Xem lại {at}",
+  replayNoCommands: "Đây là quá khứ. Không gửi được lệnh cho đến khi trở lại trực tiếp.",
+  replayQuiet: "Chưa có gì xảy ra kể từ thời điểm đã chọn.",
+  followingReplay: "Theo dõi phần xem lại",
   live: "Trực tiếp",
   connecting: "Đang kết nối",
   offline: "Mất mạng",

@@ -116,6 +116,33 @@ export interface Resync {
   missed?: number;
   reason?: string;
 }
+/** How a replay goes: the answer to `replay`, and before the snapshots of a new moment. */
+export interface Replaying {
+  type: "replaying";
+  id?: string | number;
+  /** Where it is. */
+  at: string;
+  epoch: string;
+  from: string;
+  to?: string;
+  speed: number;
+  paused: boolean;
+  /** The present, by the server's clock. */
+  ts: string;
+  subs: string[];
+}
+/** A replay has come to its end, and stands still there. */
+export interface Replayed {
+  type: "replayed";
+  at: string;
+  reason: "end" | "present" | "failed";
+  message?: string;
+}
+/** What every frame of a replay says besides. */
+export interface OfThePast {
+  replay?: true;
+  at?: string;
+}
 export interface Pong {
   type: "pong";
   id?: string | number;
@@ -150,7 +177,7 @@ export interface Bye {
 }
 
 export type Fact = EventFact | AlarmFact | CommandStep;
-export type Frame = Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | StatusFrame | Bye | Ok;
+export type Frame = Replaying | Replayed | Hello | Snapshot | Update | Fact | ErrorFrame | Resumed | Resync | Pong | Ping | StatusFrame | Bye | Ok;
 
 /** What we send. */
 export type ClientFrame =
@@ -159,6 +186,8 @@ export type ClientFrame =
   | { type: "resume"; id?: string; epoch: string; seq: number; subs: { path: string; fields?: readonly string[]; rate?: number }[] }
   | { type: "auth"; id?: string; token: string }
   | { type: "cmd"; id: string; thing: string; action: string; input: Json; timeout?: number; key: string }
+  | { type: "replay"; id?: string; from?: number; to?: number; speed?: number; pause?: boolean }
+  | { type: "live"; id?: string }
   | { type: "ping"; id?: string };
 
 /** The frame in a message, or null when it is none; the connection then goes on without it. */

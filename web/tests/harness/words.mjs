@@ -5,7 +5,7 @@ import ts from "typescript";
 /** @returns {Promise<{ en: Record<string, string>, vi: Record<string, string> }[]>} */
 export async function dictionaries() {
   const all = [];
-  for (const dir of ["../../src/i18n/", "../../src/assistant/", "../../src/admin/", "../../src/history/"]) {
+  for (const dir of ["../../src/i18n/", "../../src/assistant/", "../../src/admin/", "../../src/history/", "../../src/replay/"]) {
     const [en, vi] = await Promise.all(["en", "vi"].map((lang) => load(new URL(`${dir}${lang}.ts`, import.meta.url), lang)));
     all.push({ en, vi });
   }
@@ -19,7 +19,7 @@ async function load(url, name) {
 }
 
 /** Figures and units, and two words that the trade says in both languages. */
-const sameInBoth = new Set(["{low}–{high} {unit}", "{ms} ms", "{n} s", "snapshot {at}", "{n} tags"]);
+const sameInBoth = new Set(["{low}–{high} {unit}", "{ms} ms", "{n} s", "snapshot {at}", "{n} tags", "{n}×"]);
 
 /**
  * What finds texts that are English where they should be Vietnamese. A text that

@@ -1,0 +1,26 @@
+import type { en } from "./en";
+
+export const vi: Record<keyof typeof en, string> = {
+  bar: "Xem lại quá khứ",
+  past: "Quá khứ",
+  connecting: "Đang tải",
+  lost: "Mất đường truyền, sẽ tiếp tục ở thời điểm này",
+  ended: "Đã hết: {reason}",
+  endedPresent: "phần xem lại chỉ đến gần hiện tại tới đây",
+  refused: "Không hiển thị: {why}",
+  earliest: "Đến thời điểm đầu tiên",
+  play: "Phát",
+  pause: "Tạm dừng",
+  back: "Lùi {s} s",
+  forward: "Tới {s} s",
+  speed: "Tốc độ",
+  times: "{n}×",
+  position: "Thời điểm",
+  span: "Độ dài thanh trượt",
+  jump: "Đến",
+  go: "Xem",
+  future: "Thời điểm đó chưa đến.",
+  live: "Trở lại trực tiếp",
+  keys: "J lùi, K phát hoặc tạm dừng, L tới",
+  now: "bây giờ",
+};
