@@ -125,7 +125,7 @@ func (p proxies) client(peer netip.Addr, lists []string) netip.Addr {
 }
 
 func household(a netip.Addr) string {
-	if a.Is6() {
+	if a.Is6() && !a.IsLoopback() {
 		if net, err := a.WithZone("").Prefix(64); err == nil {
 			return net.String()
 		}

@@ -37,6 +37,7 @@ func TestF9ForwardedHeaders(t *testing.T) {
 		{"the host of the outer name", nil, "127.0.0.1:4000",
 			[]string{"X-Forwarded-Host", "outer.example"}, visit{addr: "127.0.0.1", host: "outer.example"}},
 		{"IPv6 counts by its network", nil, "[2001:db8:1:2:3:4:5:6]:4000", nil, visit{addr: "2001:db8:1:2::/64", host: "plant.example"}},
+		{"this machine is no network", nil, "[::1]:4000", nil, visit{addr: "::1", host: "plant.example"}},
 		{"IPv4 in IPv6", nil, "[::ffff:127.0.0.1]:4000", []string{"X-Forwarded-Proto", "https"}, visit{addr: "127.0.0.1", host: "plant.example", https: true}},
 		{"nobody is trusted", []string{}, "127.0.0.1:4000", []string{"X-Forwarded-Proto", "https"}, visit{addr: "127.0.0.1", host: "plant.example"}},
 		{"a network", []string{"198.51.100.0/24"}, "198.51.100.7:4000", []string{"X-Forwarded-Proto", "https"}, visit{addr: "198.51.100.7", host: "plant.example", https: true}},
