@@ -269,7 +269,7 @@ func TestThePastSaysWhatItCannotShow(t *testing.T) {
 	m := aMorning(11)
 	c.publish(m)
 	for path, want := range map[string]string{
-		"/events?path=bench/**&replay=1":                                 "422 out_of_range /from minimum",
+		"/events?path=bench/**&replay=1":                                 "422 out_of_range ?replay minimum",
 		"/events?path=bench/**&replay=2999-01-01T00:00:00Z":              "422 out_of_range ?replay maximum",
 		"/events?path=bench/**&replay=noon":                              "400 malformed ?replay",
 		"/events?path=bench/**&speed=700&replay=" + stamp(m.begin):       "422 out_of_range ?speed minimum maximum",

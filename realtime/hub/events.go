@@ -89,7 +89,11 @@ func (h *Hub) openEvents(ctx context.Context, q *query, v Viewer) *realtime.Prob
 	r, err := h.openReel(ctx, past, q.course)
 	if err != nil {
 		h.gallery.leave(v.User)
-		return h.pastProblem(err)
+		p := *h.pastProblem(err)
+		if p.At == "/from" {
+			p.At = "?replay" // where this client wrote it
+		}
+		return &p
 	}
 	q.reel = r
 	return nil
