@@ -118,8 +118,11 @@ func (a *assembly) join(f inbound) inbound {
 // closeCodeOf is the code to answer a close frame with: the client's own, or
 // that it was none.
 func closeCodeOf(body []byte) int {
-	if len(body) < 2 {
+	switch len(body) {
+	case 0:
 		return websocket.CloseNormalClosure
+	case 1:
+		return websocket.CloseProtocolError // half a code
 	}
 	code := int(binary.BigEndian.Uint16(body))
 	known := code >= 3000 && code <= 4999 || code >= 1000 && code <= 1014 && code != 1004 &&

@@ -48,7 +48,9 @@ func weRead(b []byte, step int) (said []string, code int) {
 		wrong, ok := a.take(part, fuzzLimit, func(op byte, body []byte) bool {
 			switch op {
 			case opClose:
-				code = closeCodeOf(body)
+				if code = closeCodeOf(body); len(body) == 1 {
+					code = websocket.CloseNormalClosure // as gorilla has it, against RFC 6455
+				}
 				return false
 			case opText, opBinary:
 				said = append(said, string(op)+string(body))

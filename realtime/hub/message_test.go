@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -50,7 +51,6 @@ func TestErrorsTeach(t *testing.T) {
 		{`{"type":"auth","token":"x"}`, "unavailable", "", "nobody can sign in here"},
 		{`{"type":"ping","id":{}}`, "malformed", "/id", "a string or a number"},
 		{`{"type":"ping","id":"` + strings.Repeat("x", 200) + `"}`, "malformed", "/id", "at most 128 bytes"},
-		{"\xff\xfe", "malformed", "", "say one JSON object"},
 		{strings.Repeat("[", 20000), "malformed", "", "neither JSON"},
 		{`{"type":"sub","path":` + strings.Repeat("[", 20000), "malformed", "", "not JSON"},
 	} {
@@ -124,26 +124,52 @@ func TestSubscriptionsOfTheURL(t *testing.T) {
 func TestBrokenFramesAreClosedByCode(t *testing.T) {
 	g := newRig(t, Config{Limits: Limits{Frame: 1000}})
 	mask := "\x00\x00\x00\x00"
+	closed := "\x88\x82" + mask + "\x03\xe8"
 	for _, tt := range []struct {
 		name, bytes string
 		code        int
+		says        string // among what comes before
 	}{
-		{"no mask", "\x81\x02{}", 1002},
-		{"reserved bit", "\xc1\x82" + mask + "{}", 1002},
-		{"unknown opcode", "\x83\x82" + mask + "{}", 1002},
-		{"control frame in parts", "\x09\x80" + mask, 1002},
-		{"control frame too long", "\x89\xfe\x00\x80" + mask, 1002},
-		{"continuation of nothing", "\x80\x82" + mask + "{}", 1002},
-		{"text inside a text", "\x01\x82" + mask + "{}\x81\x82" + mask + "{}", 1002},
-		{"forbidden close code", "\x88\x82" + mask + "\x03\xec", 1002},
-		{"too large", "\x81\xfe\x04\x00" + mask, 1009},
-		{"too large in parts", "\x01\xfe\x02\x00" + mask + strings.Repeat("x", 512) + "\x80\xfe\x02\x00" + mask, 1009},
-		{"length of 2^63", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff" + mask, 1009},
-		{"close", "\x88\x82" + mask + "\x03\xe8", 1000},
-		{"close without a code", "\x88\x80" + mask, 1000},
+		{"no mask", "\x81\x02{}", 1002, ""},
+		{"reserved bit 1", "\xc1\x82" + mask + "{}", 1002, ""},
+		{"reserved bit 2", "\xa1\x82" + mask + "{}", 1002, ""},
+		{"reserved bit 3", "\x91\x82" + mask + "{}", 1002, ""},
+		{"unknown opcode", "\x83\x82" + mask + "{}", 1002, ""},
+		{"unknown control opcode", "\x8b\x80" + mask, 1002, ""},
+		{"ping in parts", "\x09\x80" + mask, 1002, ""},
+		{"close in parts", "\x08\x80" + mask, 1002, ""},
+		{"ping too long", "\x89\xfe\x00\x7e" + mask, 1002, ""},
+		{"close too long", "\x88\xfe\x00\x7e" + mask, 1002, ""},
+		{"continuation of nothing", "\x80\x82" + mask + "{}", 1002, ""},
+		{"continuation of a whole text", "\x81\x82" + mask + "{}\x80\x80" + mask, 1002, "no type"},
+		{"text inside a text", "\x01\x82" + mask + "{}\x81\x82" + mask + "{}", 1002, ""},
+		{"binary inside a text", "\x01\x82" + mask + "{}\x02\x82" + mask + "{}", 1002, ""},
+		{"text that is no UTF-8", "\x81\x82" + mask + "\xc3{", 1007, "not UTF-8"},
+		{"text in parts that is no UTF-8", "\x01\x81" + mask + "\xc3\x80\x81" + mask + "{", 1007, "not UTF-8"},
+		{"a letter in two parts", "\x01\x81" + mask + "\xc3\x80\x81" + mask + "\xa9" + closed, 1000, "é"},
+		{"ping of 125 bytes", "\x89\xfd" + mask + strings.Repeat("x", 125) + closed, 1000, "\x8a\x7d" + strings.Repeat("x", 125)},
+		{"ping inside a text", "\x01\x81" + mask + "{\x89\x81" + mask + "x\x80\x81" + mask + "}" + closed, 1000, "\x8a\x01x"},
+		{"pong that nobody asked for", "\x8a\x81" + mask + "x" + closed, 1000, ""},
+		{"too large", "\x81\xfe\x04\x00" + mask, 1009, "a frame has at most 1000 bytes"},
+		{"too large in parts", "\x01\xfe\x02\x00" + mask + strings.Repeat("x", 512) + "\x80\xfe\x02\x00" + mask, 1009, "a frame has at most 1000 bytes"},
+		{"length of 2^63", "\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff" + mask, 1009, "a frame has at most 1000 bytes"},
+		{"close", closed, 1000, ""},
+		{"close without a code", "\x88\x80" + mask, 1000, ""},
+		{"close with a code of ours", "\x88\x84" + mask + "\x0f\xa0hi", 4000, ""},
+		{"close with half a code", "\x88\x81" + mask + "\x03", 1002, ""},
+		{"close with a reason that is no UTF-8", "\x88\x83" + mask + "\x03\xe8\xff", 1002, ""},
+		{"close with 0", "\x88\x82" + mask + "\x00\x00", 1002, ""},
+		{"close with 999", "\x88\x82" + mask + "\x03\xe7", 1002, ""},
+		{"close with 1004", "\x88\x82" + mask + "\x03\xec", 1002, ""},
+		{"close with 1005", "\x88\x82" + mask + "\x03\xed", 1002, ""},
+		{"close with 1006", "\x88\x82" + mask + "\x03\xee", 1002, ""},
+		{"close with 1015", "\x88\x82" + mask + "\x03\xf7", 1002, ""},
+		{"close with 2999", "\x88\x82" + mask + "\x0b\xb7", 1002, ""},
+		{"close with 5000", "\x88\x82" + mask + "\x13\x88", 1002, ""},
 	} {
 		nc, br := g.rawSocket("", 0)
 		io.WriteString(nc, tt.bytes)
+		nc.SetReadDeadline(time.Now().Add(20 * time.Second))
 		all, err := io.ReadAll(br) // ends: the server closes its side
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
@@ -151,8 +177,8 @@ func TestBrokenFramesAreClosedByCode(t *testing.T) {
 		if got := closeCode(all); got != tt.code {
 			t.Errorf("%s: closed with %d, want %d", tt.name, got, tt.code)
 		}
-		if tt.code == 1009 && !strings.Contains(string(all), "a frame has at most 1000 bytes") {
-			t.Errorf("%s: the limit is not told: %q", tt.name, all)
+		if !strings.Contains(string(all), tt.says) {
+			t.Errorf("%s: %q is not in %q", tt.name, tt.says, all)
 		}
 		nc.Close()
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -76,6 +77,12 @@ func (r *reader) hear(op byte, body []byte) bool {
 		}
 	case opPong:
 		r.allow.take()
+	case opText:
+		if !utf8.Valid(body) {
+			r.ended(websocket.CloseInvalidFramePayloadData, nil)
+			return false
+		}
+		return r.message(op, body)
 	default:
 		return r.message(op, body)
 	}
@@ -118,9 +125,12 @@ func (r *reader) message(kind byte, b []byte) bool {
 // closed, or zero when the line broke by err.
 func (r *reader) ended(code int, err error) {
 	var problem any
-	if code == websocket.CloseMessageTooBig {
+	switch code {
+	case websocket.CloseMessageTooBig:
 		most := float64(r.hub.limits.Frame)
 		problem = errorFrame{Type: "error", Problem: &realtime.Problem{Code: realtime.CodeTooLarge, Maximum: &most, Message: fmt.Sprintf("a frame has at most %d bytes", r.hub.limits.Frame)}}
+	case websocket.CloseInvalidFramePayloadData:
+		problem = errorFrame{Type: "error", Problem: &realtime.Problem{Code: realtime.CodeMalformed, Message: "a text frame that is not UTF-8"}}
 	}
 	r.conn.shard.post(func(s *shard) { s.readerEnded(r.conn, code, problem, brokenLabel(err)) })
 }
