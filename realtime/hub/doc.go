@@ -34,7 +34,9 @@
 // After resume the first update has the client's own cursor as its prev, and an
 // update that says the whole claim ends it, empty if need be. Resume replaces
 // all subscriptions of its connection. A cursor of another epoch, from before
-// this server's memory or ahead of it gets snapshots and the reason.
+// this server's memory or ahead of it gets snapshots and the reason. So does one
+// from before a restart when an object has changed between the two: a JSON Merge
+// Patch must name the members that are gone, and they are not known any more.
 //
 // # Who writes
 //

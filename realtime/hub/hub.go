@@ -57,6 +57,7 @@ type Hub struct {
 	// forgot is the seq of the newest removal that is no longer remembered.
 	forgot    uint64
 	forgotVer uint64 // and its round
+	began     uint64 // what was so before this place is from a checkpoint; see Begin
 	open      *round // what changes now belongs to it
 	spare     *round
 	ring      ring

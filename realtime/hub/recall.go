@@ -188,7 +188,7 @@ func (c *conn) commitOld(t *turn) {
 func (h *Hub) Begin(seq uint64, facts []realtime.Fact, factsSince, stateSince uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fed, h.seq = true, seq
+	h.fed, h.seq, h.began = true, seq, seq+1 // what time did is just after seq
 	h.ring.known, h.forgot = factsSince, stateSince
 	for i := range facts {
 		if n, ok := newFact(&facts[i], facts[i].Seq); ok {

@@ -263,3 +263,43 @@ func TestAHubThatBeginsWithItsPast(t *testing.T) {
 		t.Errorf("got %s", f.raw)
 	}
 }
+
+// What an object had before a restart is not known after it, so no patch can
+// take it away: a screen would keep it for ever. Who was away for that change
+// starts again; who had it, or follows something else, goes on.
+func TestAnObjectThatChangedBeforeARestart(t *testing.T) {
+	g := newRig(t, Config{})
+	g.seq = 100
+	g.hub.Begin(100, nil, 0, 0)
+	change := reading(t, "a/1", `{"pose":{"y":2},"speed":3}`) // pose was {"x":1} up to 95
+	change.Seqs = []uint64{95, 96}
+	g.hub.Publish(realtime.Update{Seq: 100, Changes: []realtime.Change{change}})
+	g.settle()
+	for _, tt := range []struct {
+		cursor     int
+		fields     string
+		mode, want string
+	}{
+		{94, ``, "snapshot", `"state":{"pose":{"y":2},"speed":3}`},
+		{94, `,"fields":["speed"]`, "delta", `"set":{"speed":3}`},
+		{95, ``, "delta", `"set":{"speed":3}`},
+	} {
+		c := g.dial("")
+		c.say(`{"type":"resume","epoch":"k3f9","seq":%d,"subs":[{"path":"a/**"%s}]}`, tt.cursor, tt.fields)
+		if f := c.want("resumed"); f.Mode != tt.mode || (f.Reason == "") != (tt.mode == "delta") {
+			t.Errorf("from %d%s: %s", tt.cursor, tt.fields, f.raw)
+		}
+		if f := c.next(); !strings.Contains(f.raw, tt.want) {
+			t.Errorf("from %d%s: %s, want %s", tt.cursor, tt.fields, f.raw, tt.want)
+		}
+	}
+	// What changes from now on can be said, also that a member went.
+	c := g.dial("")
+	c.say(`{"type":"resume","epoch":"k3f9","seq":100,"subs":[{"path":"a/**"}]}`)
+	c.want("resumed")
+	c.want("update")
+	g.set("a/1", `{"pose":{"z":4}}`)
+	if f := c.want("update"); !strings.Contains(f.raw, `"z":4`) || !strings.Contains(f.raw, `"y":null`) {
+		t.Errorf("got %s", f.raw)
+	}
+}

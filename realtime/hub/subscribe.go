@@ -156,7 +156,7 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage, 
 	for i := range rs {
 		s.subscribe(c, &rs[i])
 	}
-	reason := s.lapse(at)
+	reason := cmp.Or(s.lapse(at), s.unpatchable(c, at.seq))
 	known := at.epoch == s.hub.epoch && at.seq <= s.hub.newest()
 	c.facts, c.last, c.resumed, c.held = 0, 0, false, false
 	c.holdOld(old)
@@ -214,6 +214,30 @@ func (s *shard) lapse(at cursor) string {
 		return fmt.Sprintf("the cursor %d is ahead of this server, which is at %d", at.seq, h.seq)
 	case at.seq < h.forgot:
 		return fmt.Sprintf("the cursor %d is older than what this server remembers, which begins at %d", at.seq, h.forgot)
+	}
+	return ""
+}
+
+// unpatchable says why an update cannot lead from the cursor to what is now, or
+// nothing. A JSON Merge Patch has to name the members that an object has no
+// more, and those of objects from before a restart are forgotten.
+func (s *shard) unpatchable(c *conn, seq uint64) string {
+	s.hub.mu.RLock()
+	defer s.hub.mu.RUnlock()
+	if seq >= s.hub.began {
+		return ""
+	}
+	for _, n := range c.subs {
+		for _, t := range n.group.things {
+			if t.seq <= seq || t.gone || !c.sees(t.id) {
+				continue
+			}
+			for i := range t.props {
+				if p := &t.props[i]; seq < p.first && isObject(p.value) && covers(n.fields, p.name) {
+					return fmt.Sprintf("%s of %s is an object that changed between the cursor %d and a restart at %d, and what it had before is not remembered", p.name, t.id, seq, s.hub.began)
+				}
+			}
+		}
 	}
 	return ""
 }

@@ -38,6 +38,10 @@ type prop struct {
 	had   members
 	ver   uint64 // round of the last change
 	seq   uint64 // of the last change
+
+	// first is the seq of the first value that was told, where a checkpoint told
+	// it. Which members the objects before that had is not known.
+	first uint64
 }
 
 type marks struct {
@@ -85,7 +89,7 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 		if len(c.Seqs) > i {
 			at = c.Seqs[i]
 		}
-		t.set(&c.Values[i], ver, at)
+		t.set(&c.Values[i], ver, at, len(c.Seqs) > i)
 	}
 	if c.Marks != nil {
 		t.seq = seq
@@ -93,7 +97,8 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 	}
 }
 
-func (t *thing) set(v *realtime.Value, ver, seq uint64) {
+// set takes a value. Saved says that it is from a checkpoint.
+func (t *thing) set(v *realtime.Value, ver, seq uint64, saved bool) {
 	p := t.find(v.Name)
 	if p == nil {
 		if realtime.CheckName(v.Name) != nil {
@@ -102,6 +107,9 @@ func (t *thing) set(v *realtime.Value, ver, seq uint64) {
 		key := `"` + v.Name + `":`
 		t.props = append(t.props, prop{name: key[1 : len(key)-2], key: key})
 		p = &t.props[len(t.props)-1]
+		if saved {
+			p.first = seq
+		}
 	}
 	p.value, p.patch, p.ver, p.seq = v.JSON, p.had.patch(v.JSON), ver, seq
 	if string(v.JSON) == "null" {
