@@ -124,6 +124,7 @@ type frame struct {
 	TS        string                     `json:"ts"`
 	Missed    int                        `json:"missed"`
 	AtLeast   bool                       `json:"atLeast"`
+	To        whence                     `json:"to"`
 	Name      string                     `json:"name"`
 	Thing     string                     `json:"thing"`
 	Cmd       string                     `json:"cmd"`

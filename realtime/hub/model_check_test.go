@@ -188,9 +188,17 @@ func (v *viewer) wrongFacts(seq uint64) string {
 			want = append(want, f)
 		}
 	}
-	missed, atLeast, early := 0, false, false
-	skip := func(n int) string {
-		if n == missed || atLeast && n > missed || early && n < missed {
+	// What is told to be missing lies before a place, but behind what a store still
+	// had of it.
+	missed, atLeast, early, to := 0, false, false, uint64(0)
+	skip := func(n int, next uint64) string {
+		within := next <= to
+		switch {
+		case n > missed && !atLeast, n < missed && !early && !within:
+		case within:
+			missed = max(0, missed-n)
+			return ""
+		default:
 			missed, atLeast = 0, false
 			return ""
 		}
@@ -198,7 +206,7 @@ func (v *viewer) wrongFacts(seq uint64) string {
 	}
 	for _, i := range v.items {
 		if i.resync {
-			missed, atLeast = missed+i.missed, atLeast || i.atLeast
+			missed, atLeast, to = missed+i.missed, atLeast || i.atLeast, max(to, i.to)
 			continue
 		}
 		if !mine(i.fact) {
@@ -214,14 +222,14 @@ func (v *viewer) wrongFacts(seq uint64) string {
 			}
 			return fmt.Sprintf("fact %v came twice, or never was", i.fact)
 		}
-		if why := skip(n); why != "" {
+		if why := skip(n, i.fact.seq); why != "" {
 			return why
 		}
 		want = want[n+1:]
 	}
 	early = seq < v.truth.seq // what is told to be missing may lie behind it
 	if len(want)+missed > 0 {
-		return skip(len(want))
+		return skip(len(want), seq)
 	}
 	return ""
 }

@@ -31,6 +31,14 @@ type truth struct {
 	things map[string]map[string]history
 	facts  []factRecord
 	saved  []realtime.Update // what a restarted hub is told: a checkpoint and the log after it
+	store  *modelStore
+
+	checkpoint  bool   // saved begins with one
+	lasting     bool   // nothing is removed
+	flat        bool   // no value is an object
+	removed     uint64 // where something was removed last
+	removedThen uint64 // and what it was at the checkpoint
+	restarted   uint64 // where the log was when the hub was restarted last
 }
 
 // A history is what a property was, oldest first; marks are the properties
@@ -50,8 +58,8 @@ type factRecord struct {
 	name  string
 }
 
-func newPlant(epoch string) *plant {
-	p := &plant{now: newTruth(epoch)}
+func newPlant() *plant {
+	p := &plant{}
 	for _, site := range []string{"a", "b"} {
 		for line := range 3 {
 			for unit := range 12 {
@@ -63,8 +71,9 @@ func newPlant(epoch string) *plant {
 	return p
 }
 
-func newTruth(epoch string) *truth {
-	return &truth{epoch: epoch, things: map[string]map[string]history{}}
+// begin is a new log.
+func (p *plant) begin(w *world) {
+	p.now = &truth{epoch: fmt.Sprint("k", w.epochs), things: map[string]map[string]history{}, lasting: w.lasting, flat: w.flat, store: &modelStore{lazy: w.rnd.IntN(3) == 0}}
 }
 
 // publish makes one bundle: readings of some things, marks, removals, facts. Or
@@ -98,13 +107,15 @@ func (p *plant) publish(rnd *rand.Rand) {
 		t.facts = append(t.facts, factRecord{u.Seq, f.Thing, fmt.Sprintf("e%d-%d", u.Seq, i)})
 	}
 	t.saved = append(t.saved, u)
+	t.store.add(u)
 	p.hub.Load().Publish(u)
 }
 
 func (t *truth) change(rnd *rand.Rand, id string, at uint64) realtime.Change {
 	c := realtime.Change{Thing: id}
 	th := t.things[id]
-	if rnd.IntN(30) == 0 {
+	if !t.lasting && rnd.IntN(30) == 0 {
+		t.removed = at
 		for name := range th {
 			t.put(id, name, at, "")
 		}
@@ -142,7 +153,7 @@ func (t *truth) value(rnd *rand.Rand, name string) string {
 		return "null"
 	case name == "long":
 		return fmt.Sprintf("%q", strings.Repeat(fmt.Sprint(n), 100+rnd.IntN(400)))
-	case name == "pose":
+	case name == "pose" && !t.flat:
 		return []string{
 			fmt.Sprintf(`{"x":%d,"y":2}`, n), fmt.Sprintf(`{"x":%d}`, n), fmt.Sprintf(`{"y":{"a":%d,"b":2}}`, n),
 			fmt.Sprintf(`{"y":{"a":%d}}`, n), `{}`, `7`}[rnd.IntN(6)]
@@ -193,15 +204,27 @@ func (h history) from(seq uint64) history {
 	return append(history{{}}, h...)
 }
 
+func (t *truth) restartedAt(p *plant) uint64 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return t.restarted
+}
+
 // save makes a checkpoint, from which on a restarted hub is told the log.
 func (t *truth) save() {
 	u := realtime.Update{Seq: t.seq}
 	for id, th := range t.things {
 		c := realtime.Change{Thing: id}
 		for name, h := range th {
-			if v := h.newest().text; v != "" && name[0] != '*' {
-				c.Values = append(c.Values, realtime.Value{Name: name, JSON: json.RawMessage(v)})
+			v := h.newest()
+			if name[0] == '*' || v.text == "" && th["*ts"].newest().text == "" { // of what is gone it says nothing
+				continue
 			}
+			if v.text == "" {
+				v.text = "null"
+			}
+			c.Values = append(c.Values, realtime.Value{Name: name, JSON: json.RawMessage(v.text)})
+			c.Seqs = append(c.Seqs, v.at)
 		}
 		if ts := th["*ts"].newest().text; ts != "" {
 			c.TS, _ = time.Parse(`"2006-01-02T15:04:05.000Z"`, ts) // as it was written here
@@ -220,7 +243,7 @@ func (t *truth) save() {
 		}
 	}
 	slices.SortFunc(u.Changes, func(a, b realtime.Change) int { return strings.Compare(a.Thing, b.Thing) })
-	t.saved = []realtime.Update{u}
+	t.saved, t.checkpoint, t.removedThen = []realtime.Update{u}, true, t.removed
 }
 
 // forget drops what nobody can ask about any more: everybody has it, and a

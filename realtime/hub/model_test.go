@@ -23,13 +23,16 @@ var (
 
 // TestModel lets random clients over all wires follow random things of random
 // worlds. They stop reading, are cut off, are closed by the hub and resume from
-// new and old cursors, change their subscriptions; the hub is restarted, and its
-// log is wiped. What must hold:
+// new and old cursors, change their subscriptions; administrators close them; the
+// hub is restarted, with its past and a store of facts or without, and its log is
+// wiped. What must hold:
 //
 //   - at every cursor: all state and all facts up to it are there, none twice,
 //     and what is missing was told with its number;
 //   - at every quiet point: each screen is the twin, for what was subscribed to,
 //     and no cursor stays behind;
+//   - after a restart with its past: a cursor of before goes on, unless something
+//     was removed since, and no fact that is stored is missing;
 //   - always: the prev of an update is the seq before it, no frame has what the
 //     viewer may not see, no connection ends without a word.
 //
@@ -52,19 +55,19 @@ func TestModel(t *testing.T) {
 		}
 	}
 	t.Logf("%d worlds up to seed %d: %s", worlds, seed, c.String())
-	if c.deltas.Load() == 0 || c.claims.Load() == 0 || c.quiets.Load() == 0 || c.restarts.Load() == 0 {
+	if c.deltas.Load() == 0 || c.claims.Load() == 0 || c.quiets.Load() == 0 || c.restarts.Load() == 0 || c.closed.Load() == 0 || worlds > 7 && c.again.Load()*c.recalled.Load() == 0 {
 		t.Error("the test has lost its teeth")
 	}
 }
 
 // modelCounts is what all worlds have seen.
 type modelCounts struct {
-	bundles, claims, quiets, deltas, snapshots, pages, resyncs, cuts, kicks, restarts, wipes atomic.Int64
+	bundles, claims, quiets, deltas, snapshots, pages, resyncs, cuts, kicks, closed, restarts, again, recalled, wipes atomic.Int64
 }
 
 func (c *modelCounts) String() string {
-	return fmt.Sprintf("%d updates published, %d cursors and %d quiet points held; %d resumes by delta and %d by snapshot, %d pages, %d resyncs; %d cuts, %d kicks, %d restarts, %d wipes",
-		c.bundles.Load(), c.claims.Load(), c.quiets.Load(), c.deltas.Load(), c.snapshots.Load(), c.pages.Load(), c.resyncs.Load(), c.cuts.Load(), c.kicks.Load(), c.restarts.Load(), c.wipes.Load())
+	return fmt.Sprintf("%d updates published, %d cursors and %d quiet points held; %d resumes by delta (%d over a restart) and %d by snapshot, %d pages, %d resyncs, %d facts recalled; %d cuts, %d kicks, %d closed by an administrator, %d restarts, %d wipes",
+		c.bundles.Load(), c.claims.Load(), c.quiets.Load(), c.deltas.Load(), c.again.Load(), c.snapshots.Load(), c.pages.Load(), c.resyncs.Load(), c.recalled.Load(), c.cuts.Load(), c.kicks.Load(), c.closed.Load(), c.restarts.Load(), c.wipes.Load())
 }
 
 // A world is a plant, a hub and its viewers.
@@ -81,13 +84,20 @@ type world struct {
 	epochs  int
 	viewers []*viewer
 
+	past     bool        // a hub begins with its past
+	archived bool        // and reads old facts
+	lasting  bool        // nothing is removed
+	flat     bool        // no value is an object
+	known    uint64      // facts up to here the hub does not know by itself; guarded by the plant
+	calm     atomic.Bool // nothing is published
+
 	mu     sync.Mutex
 	log    []string // what was done
 	broken bool
 }
 
 func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
-	w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), counts: c, sizes: usualSizes, plant: newPlant("k0")}
+	w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), counts: c, sizes: usualSizes, plant: newPlant()}
 	if w.rnd.IntN(2) == 0 { // everything in many small parts
 		w.sizes = sizes{page: 2 << 10, update: 1 << 10, turn: 1 << 10, list: 3, ghosts: 5}
 	}
@@ -98,8 +108,12 @@ func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 		w.cfg.Limits.Stall = 2 * time.Second
 	}
 	w.tls = w.rnd.IntN(4) == 0
-	w.cfg.Epoch = w.plant.now.epoch
-	w.plant.hub.Store(w.newHub())
+	w.past, w.archived, w.lasting = w.rnd.IntN(4) > 0, w.rnd.IntN(3) > 0, w.rnd.IntN(3) > 0
+	w.flat = w.rnd.IntN(2) == 0
+	w.plant.begin(w)
+	h := w.newHub()
+	w.begin(h)
+	w.plant.hub.Store(h)
 	w.serve()
 	for i := range 12 {
 		v := &viewer{w: w, n: i, user: "ana", rnd: rand.New(rand.NewPCG(seed, uint64(100+i)))}
@@ -121,6 +135,10 @@ func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 }
 
 func (w *world) newHub() *Hub {
+	w.cfg.Epoch, w.cfg.Archive = w.plant.now.epoch, nil
+	if w.archived {
+		w.cfg.Archive = w.plant.now.store
+	}
 	h := New(w.cfg)
 	h.sizes = w.sizes
 	return h
@@ -151,7 +169,7 @@ func (w *world) live(end time.Time) {
 	defer w.end()
 	for i := range 6 {
 		w.busy()
-		if i == 0 {
+		if i%2 == 0 {
 			w.restart(w.rnd.IntN(6) == 0)
 		}
 		w.quiet()
@@ -166,12 +184,15 @@ func (w *world) end() {
 		v.cut()
 	}
 	w.plant.hub.Load().Close()
+	w.counts.recalled.Add(int64(w.plant.hub.Load().stats.recalled.Load()))
 	w.srv.CloseClientConnections()
 	w.srv.Close()
 }
 
 // busy has publishers publish while clients are mistreated.
 func (w *world) busy() {
+	w.calm.Store(false)
+	defer w.calm.Store(true)
 	var publishers sync.WaitGroup
 	done := make(chan struct{})
 	for range 1 + w.rnd.IntN(3) {
@@ -225,6 +246,8 @@ func (w *world) mistreat(v *viewer) {
 		v.resumeLive()
 	case n < 70:
 		w.kick(v.session())
+	case n >= 90 && n < 96:
+		w.dismiss()
 	case n < 72:
 		w.plant.save()
 	case n < 73:
@@ -246,6 +269,27 @@ func (w *world) kick(session string) {
 	w.plant.hub.Load().End(session)
 }
 
+// dismiss is an administrator who closes a connection for a moment.
+func (w *world) dismiss() {
+	h := w.plant.hub.Load()
+	all, _, err := h.Connections(w.t.Context(), "", "", len(w.viewers))
+	if err != nil {
+		w.fail("the connections: %v", err)
+	}
+	if len(all) == 0 {
+		return
+	}
+	one := all[w.rnd.IntN(len(all))]
+	w.note("close %s, of %s over %s", one.ID, one.Session, one.Transport)
+	found, err := h.CloseConnection(w.t.Context(), one.ID, Dismissal{Message: "so that another has room"})
+	if err != nil {
+		w.fail("closing a connection: %v", err)
+	}
+	if found {
+		w.counts.closed.Add(1)
+	}
+}
+
 // restart closes the hub and tells another one what a twin would: its
 // checkpoint and the log since then, or nothing of a log that was wiped.
 func (w *world) restart(wipe bool) {
@@ -257,20 +301,22 @@ func (w *world) restart(wipe bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hub.Load().Close()
+	w.counts.recalled.Add(int64(p.hub.Load().stats.recalled.Load()))
 	if wipe {
 		w.counts.wipes.Add(1)
 		w.epochs++
-		p.now = newTruth(fmt.Sprint("k", w.epochs))
+		p.begin(w)
 	}
+	p.now.restarted = p.now.seq
 	w.note("restart at %d of %s, told %d updates", p.now.seq, p.now.epoch, len(p.now.saved))
-	w.cfg.Epoch = p.now.epoch
 	h := w.newHub()
-	early := w.rnd.IntN(3) == 0
-	if early {
-		p.hub.Store(h)
-	}
+	w.begin(h)
+	// A server with its past is open when it has read its log. One that is open
+	// before shows objects with members that the screens know from later on.
+	early := !w.past && w.flat && w.rnd.IntN(3) > 0
 	for i, u := range p.now.saved {
-		if early && i == len(p.now.saved)/2 { // some come before all is read
+		if early && i == max(1, len(p.now.saved)/2) { // some come before all is read
+			p.hub.Store(h)
 			for _, v := range w.viewers {
 				if v.closed() && w.rnd.IntN(2) == 0 {
 					v.unpause()
@@ -278,6 +324,7 @@ func (w *world) restart(wipe bool) {
 				}
 			}
 		}
+		p.now.store.add(u)
 		h.Publish(u)
 	}
 	p.hub.Store(h)
@@ -413,6 +460,9 @@ func (w *world) forget() {
 		w.plant.now.save()
 	}
 	w.plant.now.forget()
+	if w.rnd.IntN(4) == 0 { // the oldest facts go at some place
+		w.plant.now.store.forget(w.rnd.Uint64N(w.plant.now.seq + 1))
+	}
 }
 
 // note keeps what was done, for a failure.

@@ -38,8 +38,10 @@ type viewer struct {
 	resumes []*viewerSub      // what was to go on there
 	last    uint64            // of the chain
 	chained bool
-	ending  bool   // the connection may end
-	said    string // the bye
+	wentOn  bookmark // where the resume went on
+	calm    bool     // nothing was published since the resume was asked for, or before
+	ending  bool     // the connection may end
+	said    string   // the bye
 	heard   time.Time
 	trace   []frame // of this connection
 }
@@ -72,6 +74,7 @@ type item struct {
 	fact    factRecord
 	missed  int
 	atLeast bool
+	to      uint64 // they lie before this place
 	resync  bool
 }
 
@@ -144,8 +147,13 @@ func (v *viewer) take(f frame) {
 		v.items = append(v.items, item{fact: factRecord{f.Seq, f.Thing, f.Name}})
 		v.move(f, !f.More)
 	case "resync":
-		v.items = append(v.items, item{resync: true, missed: f.Missed, atLeast: f.AtLeast})
+		v.items = append(v.items, item{resync: true, missed: f.Missed, atLeast: f.AtLeast, to: uint64(f.To)})
 		v.w.counts.resyncs.Add(1)
+		if n := len(v.trace); n > 1 && v.trace[n-2].Type == "resumed" {
+			if why := v.tooShort(f, v.wentOn); why != "" {
+				v.fail("%s after %v, but %s", f.raw, v.wentOn, why)
+			}
+		}
 	case "resumed":
 		v.resumed(f)
 	case "ok":
@@ -237,11 +245,18 @@ func (v *viewer) resumed(f frame) {
 		return
 	}
 	ahead := uint64(f.From) > f.Seq
+	v.wentOn = *at
+	if why := v.tooShort(f, *at); why != "" {
+		v.fail("%s, but %s", f.raw, why)
+	}
 	switch {
 	case f.Mode == "delta" && (f.Epoch != v.epoch || f.Reason != ""):
 		v.fail("%s goes on from epoch %s", f.raw, v.epoch)
 	case f.Mode == "delta":
 		v.w.counts.deltas.Add(1)
+		if restarted := v.truth.restartedAt(v.w.plant); restarted > at.seq {
+			v.w.counts.again.Add(1)
+		}
 		v.items = v.items[:at.items]
 		v.last, v.chained = at.seq, true
 	case f.Mode != "snapshot" || f.Reason == "":

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -116,6 +117,7 @@ func (v *viewer) lost() {
 }
 
 func (v *viewer) sayResume(at *bookmark) {
+	v.calm = v.w.calm.Load()
 	v.resume, v.resumes = at, slices.Clone(v.subs)
 	var subs []string
 	for _, s := range v.subs {
@@ -147,6 +149,10 @@ func (v *viewer) readSocket(ws *websocket.Conn, ended chan struct{}) {
 func (v *viewer) over(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) && v.said == "closed" && closed.Code != dismissed {
+		v.fail("an administrator has closed it, with %v", err)
+	}
 	if stalls := v.w.cfg.Limits.Stall > 0; !v.ending && v.said == "" && !stalls {
 		v.fail("the connection was lost: %v", err)
 	}
@@ -169,7 +175,7 @@ func (v *viewer) request(at *bookmark) {
 	}
 	header := http.Header{"User": {v.user}, "Session": {v.session()}}
 	if cursor := ""; at != nil {
-		cursor = fmt.Sprintf("%s.%d", v.epoch, at.seq)
+		cursor, v.calm = fmt.Sprintf("%s.%d", v.epoch, at.seq), v.w.calm.Load()
 		if v.n%2 == 0 {
 			header.Set("Last-Event-ID", cursor)
 		} else {
