@@ -190,21 +190,26 @@ func (v *viewer) wrongFacts(seq uint64) string {
 	}
 	// What is told to be missing lies before a place, but behind what a store still
 	// had of it.
-	missed, atLeast, early, to := 0, false, false, uint64(0)
+	missed, again, atLeast, early, to := 0, 0, false, false, uint64(0)
 	skip := func(n int, next uint64) string {
 		within := next <= to
 		switch {
-		case n > missed && !atLeast, n < missed && !early && !within:
+		case n > missed+again && !atLeast, n < missed && !early && !within:
 		case within:
-			missed = max(0, missed-n)
+			missed, again = max(0, missed-n), again-min(again, max(0, n-missed))
 			return ""
 		default:
+			again -= min(again, max(0, n-missed))
 			missed, atLeast = 0, false
 			return ""
 		}
 		return fmt.Sprintf("%d facts are missing before %v of %d, and %d were told to be", n, want[n:min(n+1, len(want))], len(want), missed)
 	}
 	for _, i := range v.items {
+		if i.resync && i.again {
+			again, atLeast, to = again+i.missed, atLeast || i.atLeast, max(to, i.to)
+			continue
+		}
 		if i.resync {
 			missed, atLeast, to = missed+i.missed, atLeast || i.atLeast, max(to, i.to)
 			continue

@@ -75,6 +75,7 @@ type item struct {
 	missed  int
 	atLeast bool
 	to      uint64 // they lie before this place
+	again   bool   // a resume went on before that, and some of them were told again
 	resync  bool
 }
 
@@ -270,6 +271,9 @@ func (v *viewer) resumed(f frame) {
 		items := v.items[:at.items]
 		v.screen, v.stamps, v.items = screen{}, map[string]string{}, items
 		v.last, v.chained = at.seq, true
+	}
+	for i := range v.items {
+		v.items[i].again = v.items[i].again || v.items[i].to > at.seq
 	}
 	v.cursors = slices.DeleteFunc(v.cursors, func(p bookmark) bool { return p.seq > at.seq || p.items > at.items })
 	if len(f.Subs) != len(v.resumes) {
