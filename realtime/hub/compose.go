@@ -111,7 +111,7 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 	for _, sub := range c.subs {
 		switch {
 		case !sub.dirty || sub.paging:
-		case sub.scan && sub.rest == nil && sub.since.ver < s.hub.forgotVer && sub.since.seq < s.hub.forgot:
+		case sub.scan && sub.rest == nil && sub.since.ver < s.hub.forgotVer && sub.since.seq < s.hub.forgot, s.outlived(sub):
 			t.stale = sub
 		case hurry || sub.due(s.now):
 			t.subs = append(t.subs, sub)
@@ -121,6 +121,14 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 			}
 		}
 	}
+}
+
+// outlived says whether a thing that the subscription lists was removed,
+// forgotten and made anew meanwhile: no frame can say both of one id, and the
+// new thing does not know what the old one had.
+func (s *shard) outlived(sub *sub) bool {
+	return sub.since.ver < s.hub.forgotVer &&
+		(slices.ContainsFunc(sub.list, s.hub.index.replaced) || slices.ContainsFunc(sub.rest, s.hub.index.replaced))
 }
 
 // whole says whether the turn's update has all that changed, so that facts may

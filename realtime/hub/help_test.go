@@ -55,6 +55,11 @@ func (g *rig) set(thing, props string) uint64 {
 	return g.seq
 }
 
+func (g *rig) remove(thing string) {
+	g.seq++
+	g.hub.Publish(realtime.Update{Seq: g.seq, Changes: []realtime.Change{{Thing: thing, Removed: true}}})
+}
+
 func (g *rig) fact(facts ...realtime.Fact) uint64 {
 	g.seq++
 	for i := range facts {

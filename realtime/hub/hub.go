@@ -170,19 +170,21 @@ func (h *Hub) change(c *realtime.Change, seq uint64) {
 // forgets the oldest one beyond the limit.
 func (h *Hub) bury(t *thing) {
 	h.ghosts = append(h.ghosts, t)
-	if len(h.ghosts) <= h.sizes.ghosts {
-		return
-	}
-	oldest := 0
-	for i, g := range h.ghosts {
-		if g.ver < h.ghosts[oldest].ver {
-			oldest = i
+	for n := 0; n < 8 && len(h.ghosts) > h.sizes.ghosts; n++ { // a few at a time: each looks at all
+		oldest := 0
+		for i, g := range h.ghosts {
+			if g.ver < h.ghosts[oldest].ver {
+				oldest = i
+			}
 		}
+		g := h.ghosts[oldest]
+		if g.ver+1 >= h.open.n {
+			return // a shard may not have heard of its removal yet
+		}
+		h.ghosts = remove(h.ghosts, g)
+		h.forgot, h.forgotVer = max(h.forgot, g.seq), max(h.forgotVer, g.ver)
+		h.index.dropThing(g)
 	}
-	g := h.ghosts[oldest]
-	h.ghosts = remove(h.ghosts, g)
-	h.forgot, h.forgotVer = max(h.forgot, g.seq), max(h.forgotVer, g.ver)
-	h.index.dropThing(g)
 }
 
 func (h *Hub) fact(f *realtime.Fact, seq uint64) {

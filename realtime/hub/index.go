@@ -175,6 +175,13 @@ func (x *index) join(s *sub, pattern string, shard, shards int) {
 	g.subs[shard] = append(g.subs[shard], s)
 }
 
+// replaced says whether the thing was removed, forgotten and made anew since:
+// its id stands for another one now.
+func (x *index) replaced(t *thing) bool {
+	now := x.byID[t.id]
+	return now != nil && now != t
+}
+
 // leave takes it out, and the group with its last one.
 func (x *index) leave(s *sub, shard int) {
 	g := s.group

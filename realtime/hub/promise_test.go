@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"echotwin/realtime"
 )
 
 // Whoever types something wrong learns what would be right, and the connection lives on.
@@ -262,4 +264,55 @@ func FuzzMessages(f *testing.F) {
 			t.Errorf("%q was taken without a type", b)
 		}
 	})
+}
+
+// A thing that was removed, forgotten and made anew between two updates was
+// named twice in one frame. The client gets a snapshot instead, since the new
+// thing does not know what the old one had.
+func TestAThingThatComesBackAfterItWasForgotten(t *testing.T) {
+	g := newRig(t, Config{})
+	g.hub.sizes.ghosts = 1
+	for _, id := range []string{"a", "b", "c"} {
+		g.set(id, `{"old":1}`)
+	}
+	c := g.dial("?path=*&rate=0.25")
+	c.want("snapshot")
+	g.set("a", `{"old":2}`)
+	c.want("update") // so that the next one has to wait
+	for _, id := range []string{"a", "b", "c"} {
+		g.remove(id)
+		g.settle()
+	}
+	g.set("a", `{"new":1}`)
+	shown := c.want("snapshot")
+	s := screen{}
+	s.apply(t, shown)
+	if len(s) != 1 || len(s["a"]) != 1 || s["a"]["new"] != "1" || shown.Seq != g.seq {
+		t.Errorf("the client is shown %v by %s", s, shown.raw)
+	}
+}
+
+// Of more removals in one round than are remembered some were told to nobody.
+func TestManyRemovalsAtOnceAreAllTold(t *testing.T) {
+	g := newRig(t, Config{})
+	g.hub.sizes.ghosts = 1
+	s := screen{}
+	for i := range 20 {
+		g.set(fmt.Sprintf("t%d", i), `{"x":1}`)
+	}
+	c := g.dial("?path=*")
+	s.apply(t, c.want("snapshot"))
+	g.seq++
+	u := realtime.Update{Seq: g.seq}
+	for i := range 20 {
+		u.Changes = append(u.Changes, realtime.Change{Thing: fmt.Sprintf("t%d", i), Removed: true})
+	}
+	g.hub.Publish(u)
+	for f := (frame{}); f.Seq < g.seq; {
+		f = c.want("update")
+		s.apply(t, f)
+	}
+	if len(s) != 0 {
+		t.Errorf("the client still shows %v", s)
+	}
 }

@@ -79,7 +79,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 
 // stateOf appends a thing once in a page.
 func (s *shard) stateOf(sub *sub, th *thing, w *want, dst []byte) []byte {
-	if th.stamps[s.i] == s.turn+1 {
+	if th.stamps[s.i] == s.turn+1 || s.hub.index.replaced(th) { // who came in its place has changed since, too
 		return dst
 	}
 	th.stamps[s.i] = s.turn + 1
