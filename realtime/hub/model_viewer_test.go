@@ -271,6 +271,7 @@ func (v *viewer) resumed(f frame) {
 		items := v.items[:at.items]
 		v.screen, v.stamps, v.items = screen{}, map[string]string{}, items
 		v.last, v.chained = at.seq, true
+		v.cursors = nil // of a screen that is thrown away: until the snapshots are in there is none to go on from
 	}
 	for i := range v.items {
 		v.items[i].again = v.items[i].again || v.items[i].to > at.seq
