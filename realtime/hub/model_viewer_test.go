@@ -302,18 +302,12 @@ func (v *viewer) unsubscribed(id string) {
 // prune takes off the screen what no subscription covers.
 func (v *viewer) prune() {
 	for id, th := range v.screen {
-		covered := false
 		for name := range th {
-			switch in := v.follows(v.subs, id, name); {
-			case name[0] == '*':
-				covered = covered || in
-			case in:
-				covered = true
-			default:
+			if !v.follows(v.subs, id, name) {
 				delete(th, name)
 			}
 		}
-		if !covered {
+		if !v.follows(v.subs, id, "*ts") { // a thing whose values are all gone has its time all the same
 			delete(v.screen, id)
 			delete(v.stamps, id)
 			continue
