@@ -26,6 +26,9 @@ const (
 	CodeTooMany     = "too_many"     // 429
 	CodeUnavailable = "unavailable"  // 503: the log cannot store now, or we are stopping
 	CodeUnknownType = "unknown_type" // of a frame
+	CodeInterlock   = "interlock"    // 409: a condition that must hold does not, or nobody knows
+	CodeConfirm     = "confirm"      // 422: this action wants it said that a person looked
+	CodeReason      = "reason"       // 422: this action wants a reason
 )
 
 func (p *Problem) Error() string {

@@ -93,14 +93,25 @@ type Fact struct {
 	Body  json.RawMessage // an object; its members join the frame's own type and seq
 }
 
-// The states of a command. Each needs evidence; see twin.Invoke.
+// The states of a command. Each needs evidence; see twin.Invoke. After Done a
+// command may still become Verified.
 const (
-	Accepted = "accepted" // the input is valid and the user may
-	Sent     = "sent"     // the device's PUBACK
-	Done     = "done"     // the device's result says ok
-	Rejected = "rejected" // this server's check or policy
-	Failed   = "failed"   // the device's result says no
-	TimedOut = "timeout"  // no result in time: the outcome is unknown
+	Accepted   = "accepted"   // the input is valid, the user may and the interlocks hold
+	Sent       = "sent"       // the device's PUBACK
+	Done       = "done"       // the device's result says ok
+	Verified   = "verified"   // and the property that shows it has reached what was asked for
+	Rejected   = "rejected"   // this server's check or policy
+	Failed     = "failed"     // the device's result says no
+	TimedOut   = "timeout"    // no result in time: the outcome is unknown
+	Superseded = "superseded" // a newer command took its place
+	Cancelled  = "cancelled"  // somebody stopped waiting for it: whether it ran is unknown
+)
+
+// The risk classes of an action.
+const (
+	RiskLow     = "low"
+	RiskConfirm = "confirm" // Invocation.Confirm must say that a person looked at it
+	RiskHigh    = "high"    // Invocation.Reason must say why
 )
 
 // An Invocation is somebody's wish that a device does something.
@@ -112,22 +123,62 @@ type Invocation struct {
 	Key     string        // idempotency key; a repeated one returns the first outcome
 	User    string
 	Via     string // "ui", "api", "ws" or "assistant"
+
+	Confirm bool   // a person has reviewed exactly this
+	Reason  string // why, for the audit
+
+	// Async asks to return as soon as the command is accepted.
+	Async bool
 }
 
 // Invoked is the state of a command: the data of a Command record, the body of
 // a cmd frame and the answer of the API.
 type Invoked struct {
-	ID     string          `json:"cmd"`
-	Thing  string          `json:"thing"`
-	Action string          `json:"action"`
-	Input  json.RawMessage `json:"input,omitempty"`
-	Status string          `json:"status"`
-	User   string          `json:"user,omitempty"`
-	Via    string          `json:"via,omitempty"`
-	TS     time.Time       `json:"ts"`
-	Output json.RawMessage `json:"output,omitempty"`
-	Error  string          `json:"error,omitempty"`
+	ID       string          `json:"cmd"`
+	Thing    string          `json:"thing"`
+	Action   string          `json:"action"`
+	Input    json.RawMessage `json:"input,omitempty"`
+	Status   string          `json:"status"`
+	User     string          `json:"user,omitempty"`
+	Via      string          `json:"via,omitempty"`
+	Risk     string          `json:"risk,omitempty"` // absent means low
+	Reason   string          `json:"reason,omitempty"`
+	TS       time.Time       `json:"ts"`
+	Evidence string          `json:"evidence,omitempty"` // for the newest step, to people
+	Output   json.RawMessage `json:"output,omitempty"`
+	Error    string          `json:"error,omitempty"`
+
+	// How its effect is seen, when the description says so, and what was seen.
+	// Reached is nil until that is decided, and stays so when nobody looked to
+	// the end: then By or SupersededBy say why.
+	Feedback *Feedback       `json:"feedback,omitempty"`
+	Reached  *bool           `json:"reached,omitempty"`
+	Reported json.RawMessage `json:"reported,omitempty"` // the value that decided Reached
+
+	By           string `json:"by,omitempty"`           // who cancelled it
+	SupersededBy string `json:"supersededBy,omitempty"` // the newer command
 }
 
-// Ended says whether the command can still move.
+// A Feedback says in which property the effect of a command is seen.
+type Feedback struct {
+	Property  string          `json:"property"`
+	Want      json.RawMessage `json:"want"`
+	Tolerance float64         `json:"tolerance,omitempty"` // of a number, to both sides
+	Within    float64         `json:"within"`              // seconds from the device's result
+}
+
+// A Step is one state that a command was in.
+type Step struct {
+	Status   string    `json:"status"`
+	TS       time.Time `json:"ts"`
+	Evidence string    `json:"evidence,omitempty"`
+}
+
+// Ended says whether the outcome is known, as far as it ever will be. A command
+// that is done may still be verified.
 func (i Invoked) Ended() bool { return i.Status != Accepted && i.Status != Sent }
+
+// Verifying says whether the effect of a command that is done is still waited for.
+func (i Invoked) Verifying() bool {
+	return i.Status == Done && i.Feedback != nil && i.Reached == nil && i.By == "" && i.SupersededBy == ""
+}

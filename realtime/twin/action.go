@@ -2,21 +2,27 @@ package twin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"echotwin/realtime"
 )
 
-// An action is what a description allows to ask a thing for.
+// An action is what a description allows to ask a thing for, and on which
+// conditions.
 type action struct {
-	name  string
-	input *schema // nil: it takes none
+	name     string
+	input    *schema   // nil: it takes none
+	risk     string    // never empty
+	group    string    // of its commands only the newest counts; "" is for none
+	feedback *feedback // nil: its effect is not verified
+	cancel   string    // the action that stops it; "" for none
 }
 
 func (d *description) readActions(doc map[string]any) *realtime.Problem {
-	return members(doc, "actions", func(name, place string, m map[string]any) *realtime.Problem {
-		a := &action{name: name}
+	problem := members(doc, "actions", func(name, place string, m map[string]any) *realtime.Problem {
+		a := &action{name: name, risk: realtime.RiskLow, group: name}
 		if in, ok := m["input"].(map[string]any); ok {
 			sub, err := toSchema(in, place+"/input", false)
 			if err == nil {
@@ -26,10 +32,33 @@ func (d *description) readActions(doc map[string]any) *realtime.Problem {
 				return at(place+"/input", err)
 			}
 		}
-		if f, ok := m["echotwin:feedback"].(string); ok && d.props[f] == nil {
-			return at(place+"/echotwin:feedback", fmt.Errorf("there is no property %q", clip(f)))
+		if risk, ok := m["echotwin:risk"].(string); ok {
+			a.risk = risk // the schema has checked it
 		}
+		if group, ok := m["echotwin:group"].(string); ok {
+			a.group = group
+		}
+		a.cancel, _ = m["echotwin:cancel"].(string)
 		d.actions[name] = a
+		var problem *realtime.Problem
+		a.feedback, problem = d.readFeedback(m, place)
+		return problem
+	})
+	if problem != nil {
+		return problem
+	}
+	return members(doc, "actions", func(name, place string, _ map[string]any) *realtime.Problem {
+		stop := d.actions[name].cancel
+		switch {
+		case stop == "":
+			return nil
+		case d.actions[stop] == nil:
+			return at(place+"/echotwin:cancel", fmt.Errorf("there is no action %q", clip(stop)))
+		case stop == name:
+			return at(place+"/echotwin:cancel", errors.New("an action cannot stop itself"))
+		case d.actions[stop].check(nil) != nil:
+			return at(place+"/echotwin:cancel", fmt.Errorf("%s cannot stop anything, since it needs an input", clip(stop)))
+		}
 		return nil
 	})
 }
@@ -68,4 +97,15 @@ func (a *action) check(in json.RawMessage) *realtime.Problem {
 		return at("/input", err)
 	}
 	return a.input.check(v, "/input")
+}
+
+// weigh says what the risk of the action still wants, or nil.
+func (a *action) weigh(i realtime.Invocation) *realtime.Problem {
+	switch {
+	case a.risk == realtime.RiskConfirm && !i.Confirm:
+		return &realtime.Problem{Code: realtime.CodeConfirm, At: "/confirm", Message: a.name + " is only done when it is confirmed: review it and say confirm true"}
+	case a.risk == realtime.RiskHigh && strings.TrimSpace(i.Reason) == "":
+		return &realtime.Problem{Code: realtime.CodeReason, At: "/reason", Message: a.name + " is of high risk and is only done for a reason: say it as reason"}
+	}
+	return nil
 }

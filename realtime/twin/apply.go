@@ -147,6 +147,9 @@ func (a *applying) telemetry(r *realtime.Record) {
 		if a.value(th, p, v, ts, at) {
 			a.set(th, p, v, len(r.Values))
 			taken = true
+			if len(a.commands.verifying) > 0 {
+				a.verify(th.id, v, ts, at)
+			}
 		}
 	}
 	if taken {

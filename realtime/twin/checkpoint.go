@@ -158,7 +158,7 @@ func (t *Twins) Restore(chunks [][]byte) (seq uint64, err error) {
 func (t *Twins) restore(s saved) {
 	t.seq = max(t.seq, s.Seq)
 	if c := s.Command; c != nil && t.commands.byID[c.ID] == nil {
-		t.commands.byID[c.ID] = c
+		t.commands.set(c)
 		t.commands.order = append(t.commands.order, c.ID)
 		if s.Holds {
 			t.commands.keys[c.owner()] = c.ID

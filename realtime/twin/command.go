@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"echotwin/realtime"
@@ -17,6 +18,7 @@ const (
 	maxTimeout     = 60 * time.Second
 	maxInput       = 64 << 10
 	maxKey         = 128
+	maxReason      = 500
 	maxOpen        = 256 // commands under way at once
 
 	// logWait bounds how long a step of a command may take to be in the log and
@@ -26,12 +28,19 @@ const (
 
 // Invoke asks a device to do something and returns when that has ended.
 //
-//	accepted  the input is valid by the thing's description
-//	sent      the device has confirmed that it took the command
-//	done      the device's result says ok
-//	failed    the device's result says no
-//	rejected  by our own check, or the device is not connected; it did not run
-//	timeout   no result in time: whether it ran is unknown
+//	accepted    the input is valid by the thing's description, the risk is
+//	            confirmed as that wants it, and its interlocks hold
+//	sent        the device has confirmed that it took the command
+//	done        the device's result says ok
+//	failed      the device's result says no
+//	rejected    by our own check, or the device is not connected; it did not run
+//	timeout     no result in time: whether it ran is unknown
+//	superseded  a newer command of the same group of the same thing was accepted
+//	cancelled   somebody stopped waiting for it, see Cancel
+//
+// When the description names its feedback, a command that is done goes on
+// without Invoke: it is verified when the reported value is there, or stays
+// done with Reached false when it is not in time.
 //
 // Every step is in the log first and then told as a "cmd" fact. A command that
 // was rejected, and so did not run, comes with the reason as a
@@ -63,7 +72,7 @@ func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Inv
 	}
 	c.ID = newID(c.TS)
 	realtime.TellCommandID(ctx, c.ID)
-	if problem := act.check(c.Input); problem != nil {
+	if problem := t.accept(ctx, act, &c, i); problem != nil {
 		c = c.rejected(problem)
 		// The answer is the same whether or not its trace could be kept.
 		_ = t.record(ctx, c)
@@ -77,7 +86,41 @@ func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Inv
 	if first, _ := t.first(c); first != c.ID && first != "" {
 		return t.follow(ctx, first)
 	}
+	if i.Async && t.carryOn(c) {
+		now, _ := t.Command(c.ID)
+		return now, nil
+	}
 	return t.carry(ctx, c)
+}
+
+// carryOn carries a command for a caller who does not wait. It is false when
+// Run has ended.
+func (t *Twins) carryOn(c command) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.life.Err() != nil {
+		return false
+	}
+	t.carriers.Go(func() { _, _ = t.carry(context.Background(), c) })
+	return true
+}
+
+// accept says why a command must not run, or nil; then c has everything that
+// its description says about it.
+func (t *Twins) accept(ctx context.Context, act *action, c *command, i realtime.Invocation) *realtime.Problem {
+	c.Group = act.group
+	if act.risk != realtime.RiskLow {
+		c.Risk = act.risk
+	}
+	if problem := act.check(c.Input); problem != nil {
+		return problem
+	}
+	if problem := act.weigh(i); problem != nil {
+		return problem
+	}
+	c.Feedback = act.feedback.of(c.Input)
+	c.Evidence = "the input is valid by the description"
+	return nil
 }
 
 // understand makes a command of an invocation whose form is right.
@@ -88,7 +131,7 @@ func (t *Twins) understand(i realtime.Invocation) (command, *realtime.Problem) {
 		timeout = defaultTimeout
 	}
 	c := command{
-		Invoked:  realtime.Invoked{Thing: i.Thing, Action: i.Action, Status: realtime.Accepted, User: i.User, Via: i.Via, TS: now},
+		Invoked:  realtime.Invoked{Thing: i.Thing, Action: i.Action, Status: realtime.Accepted, User: i.User, Via: i.Via, TS: now, Reason: strings.TrimSpace(i.Reason)},
 		Key:      i.Key,
 		Deadline: now.Add(timeout).UnixMilli(),
 	}
@@ -125,6 +168,9 @@ func limits(i realtime.Invocation) *realtime.Problem {
 	if len(i.Key) > maxKey {
 		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/key", Message: fmt.Sprintf("key has more than %d bytes", maxKey)}
 	}
+	if len(i.Reason) > maxReason {
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/reason", Message: fmt.Sprintf("the reason has more than %d bytes", maxReason)}
+	}
 	if len(i.Input) > maxInput {
 		return &realtime.Problem{Code: realtime.CodeTooLarge, At: "/input", Message: fmt.Sprintf("the input has more than %d bytes", maxInput)}
 	}
@@ -153,12 +199,15 @@ func (t *Twins) first(c command) (string, *realtime.Problem) {
 func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.left(t.cfg.Now()))
 	defer cancel()
+	if t.overtaken(ctx, c) {
+		return t.outcome(ctx, c)
+	}
 	err := t.send(ctx, c)
 	c.TS = stamp(t.cfg.Now().UnixMilli())
 	var refused *realtime.Problem
 	switch {
 	case err == nil:
-		c.Status = realtime.Sent
+		c.Status, c.Evidence = realtime.Sent, "PUBACK"
 		// The result counts without this step too, so failing to store it only
 		// takes a line out of the story.
 		_ = t.record(context.WithoutCancel(ctx), c)
@@ -178,6 +227,21 @@ func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) 
 	return t.outcome(ctx, c)
 }
 
+// overtaken says whether the command has ended before it was sent, and notes
+// that it was not: that is known here only.
+func (t *Twins) overtaken(ctx context.Context, c command) bool {
+	t.mu.RLock()
+	now := t.commands.byID[c.ID]
+	over := now == nil || now.Ended()
+	t.mu.RUnlock()
+	if over && now != nil && (now.Status == realtime.Superseded || now.Status == realtime.Cancelled) {
+		c.Status, c.TS, c.Unsent = now.Status, stamp(t.cfg.Now().UnixMilli()), true
+		c.Error = now.Status + " before it was sent: the device did not get it"
+		_ = t.record(context.WithoutCancel(ctx), c) // the outcome holds without this note
+	}
+	return over
+}
+
 // send hands the command to the device. It does not end with its caller: a
 // command cut off on its way is one that nobody knows about.
 func (t *Twins) send(ctx context.Context, c command) error {
@@ -189,6 +253,12 @@ func (t *Twins) send(ctx context.Context, c command) error {
 		in = json.RawMessage("null")
 	}
 	return t.cfg.Devices.Send(sending, c.Thing, c.Action, c.ID, in)
+}
+
+// Follow returns how far a command is when it has ended, or with ctx's error
+// when ctx has. One that is not known ends at once.
+func (t *Twins) Follow(ctx context.Context, id string) (realtime.Invoked, error) {
+	return t.follow(ctx, id)
 }
 
 // follow waits for the end of a command that somebody else carries.
@@ -219,6 +289,7 @@ func (t *Twins) outcome(ctx context.Context, c command) (realtime.Invoked, error
 func (t *Twins) record(ctx context.Context, cs ...command) error {
 	rs := make([]realtime.Record, len(cs))
 	for i, c := range cs {
+		c.Steps = nil
 		data, err := json.Marshal(c)
 		if err != nil {
 			return fmt.Errorf("command %s: %w", c.ID, err)
@@ -262,7 +333,7 @@ func (t *Twins) await(ctx context.Context, done func() bool) error {
 const expireGrace = 2 * time.Second
 
 // expire ends commands that nobody carries: after a restart, or when their
-// caller has left. That another node does the same, or that the result is still
+// caller has left; and decides about effects that were not seen in time. That another node does the same, or that the result is still
 // to be read from the log, does no harm: what is first in the log counts.
 func (t *Twins) expire(ctx context.Context) {
 	if t.cfg.Log == nil {
@@ -272,6 +343,9 @@ func (t *Twins) expire(ctx context.Context) {
 	var late []command
 	t.mu.RLock()
 	for _, c := range t.commands.byID {
+		if c.Verifying() && now.UnixMilli() >= c.VerifyBy+verifyGrace.Milliseconds() {
+			late = append(late, t.decided(c, now))
+		}
 		if !c.Ended() && now.UnixMilli() >= c.Deadline+expireGrace.Milliseconds() {
 			late = append(late, c.timedOut(now))
 		}

@@ -52,7 +52,7 @@ func TestACommandMovesOnEvidence(t *testing.T) {
 		if c, ok := other.Command(got.ID); !ok || !reflect.DeepEqual(c, got) {
 			t.Errorf("the other node has %+v, want %+v", c, got)
 		}
-		if body := l.facts("cmd")[0]; body != fmt.Sprintf(`{"cmd":"%s","thing":"plant/line1/conveyor-2","action":"setSpeed","input":{"speed":80},"status":"accepted","user":"ana","via":"ui","ts":"2000-01-01T00:00:00Z"}`, got.ID) {
+		if body := l.facts("cmd")[0]; body != fmt.Sprintf(`{"cmd":"%s","thing":"plant/line1/conveyor-2","action":"setSpeed","input":{"speed":80},"status":"accepted","user":"ana","via":"ui","ts":"2000-01-01T00:00:00Z","evidence":"the input is valid by the description"}`, got.ID) {
 			t.Errorf("the fact is %s", body)
 		}
 	})
@@ -277,8 +277,13 @@ func TestTooManyCommandsAtOnce(t *testing.T) {
 		p := &plant{t: t}
 		tw, _ := p.node(conveyor)
 		p.device(conveyorID, func(string, []byte) error { return nil })
-		for range maxOpen {
-			go tw.Invoke(t.Context(), speed(`{"speed":80}`))
+		for i := range maxOpen { // of as many things, since on one they would supersede each other
+			id := fmt.Sprintf("plant/line1/conveyor-%d", i+10)
+			if err := tw.Describe([]byte(strings.ReplaceAll(conveyor, conveyorID, id))); err != nil {
+				t.Fatal(err)
+			}
+			p.device(id, func(string, []byte) error { return nil })
+			go tw.Invoke(t.Context(), realtime.Invocation{Thing: id, Action: "setSpeed", Input: json.RawMessage(`{"speed":80}`)})
 		}
 		synctest.Wait()
 		if _, err := tw.Invoke(t.Context(), speed(`{"speed":80}`)); problem(t, err).Code != realtime.CodeTooMany {

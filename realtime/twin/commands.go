@@ -2,6 +2,7 @@ package twin
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,14 +16,40 @@ const keepCommands = 1000
 // maxError bounds what a device's error says to people.
 const maxError = 500
 
+// maxEvidence bounds what a step quotes, in bytes.
+const maxEvidence = 300
+
 // A command is one step of a command as the log has it: what everybody sees,
 // and what a restart needs. It is never changed, only replaced by its next step.
 type command struct {
 	realtime.Invoked
 	Key      string            `json:"key,omitempty"`
-	Deadline int64             `json:"deadline"`          // for the result, ms since 1970
-	Problem  *realtime.Problem `json:"problem,omitempty"` // why it was rejected
-	Late     bool              `json:"late,omitempty"`    // a result came after the time-out
+	Group    string            `json:"group,omitempty"`    // of this thing's commands only the newest counts; "" is its own
+	Deadline int64             `json:"deadline"`           // for the result, ms since 1970
+	VerifyBy int64             `json:"verifyBy,omitempty"` // for the reported value, ms; set by the result
+	Problem  *realtime.Problem `json:"problem,omitempty"`  // why it was rejected
+	Late     bool              `json:"late,omitempty"`     // a result came after the end, and was noted
+	Unsent   bool              `json:"unsent,omitempty"`   // it ended before anything was sent, and nothing was
+
+	// Steps are made by put, the same on every node, and so are in checkpoints
+	// and not in the log. There are at most seven.
+	Steps []realtime.Step `json:"steps,omitempty"`
+}
+
+// began is when it was accepted, ms.
+func (c *command) began() int64 {
+	if len(c.Steps) > 0 {
+		return c.Steps[0].TS.UnixMilli()
+	}
+	return c.TS.UnixMilli()
+}
+
+// next is a copy of c in a new state, which is one more of its steps.
+func (c *command) next(status string, ts time.Time, evidence string) *command {
+	n := *c
+	n.Status, n.TS, n.Evidence = status, ts, clipTo(evidence, maxEvidence)
+	n.Steps = append(slices.Clip(c.Steps), realtime.Step{Status: status, TS: ts, Evidence: n.Evidence})
+	return &n
 }
 
 // owner is what an idempotency key belongs to.
@@ -32,7 +59,7 @@ func (c command) owner() string { return c.User + "\x00" + c.Key }
 func (c command) left(now time.Time) time.Duration { return stamp(c.Deadline).Sub(now) }
 
 func (c command) rejected(p *realtime.Problem) command {
-	c.Status, c.Problem, c.Error = realtime.Rejected, p, p.Message
+	c.Status, c.Problem, c.Error, c.Evidence = realtime.Rejected, p, p.Message, ""
 	return c
 }
 
@@ -42,7 +69,7 @@ func (c command) timedOut(now time.Time) command {
 	if c.Status == realtime.Accepted {
 		why = "there is no evidence that the device got the command, and no result"
 	}
-	c.Status, c.Error = realtime.TimedOut, why+": whether it ran is unknown"
+	c.Status, c.Error, c.Evidence = realtime.TimedOut, why+": whether it ran is unknown", ""
 	return c
 }
 
@@ -68,10 +95,34 @@ type commands struct {
 	order []string
 	keys  map[string]string // owner of a key → the command that was first
 	moved chan struct{}     // closed when a command may have moved
+
+	// verifying are the commands whose effect is waited for, by their thing.
+	verifying map[string][]string
 }
 
 func newCommands() commands {
-	return commands{byID: map[string]*command{}, keys: map[string]string{}, moved: make(chan struct{})}
+	return commands{byID: map[string]*command{}, keys: map[string]string{}, moved: make(chan struct{}), verifying: map[string][]string{}}
+}
+
+// set replaces a command by its next step.
+func (cs *commands) set(c *command) {
+	old := cs.byID[c.ID]
+	was, is := old != nil && old.Verifying(), c.Verifying()
+	cs.byID[c.ID] = c
+	switch {
+	case is && !was:
+		cs.verifying[c.Thing] = append(slices.Clip(cs.verifying[c.Thing]), c.ID)
+		slices.Sort(cs.verifying[c.Thing]) // the same on every node, however it came to know them
+	case was && !is:
+		cs.unwatch(c)
+	}
+}
+
+func (cs *commands) unwatch(c *command) {
+	left := slices.DeleteFunc(slices.Clone(cs.verifying[c.Thing]), func(id string) bool { return id == c.ID })
+	if cs.verifying[c.Thing] = left; len(left) == 0 {
+		delete(cs.verifying, c.Thing)
+	}
 }
 
 // wake lets everybody look again who waits for a command.
@@ -104,18 +155,18 @@ func (cs *commands) holder(c command) *command {
 	return cs.byID[cs.keys[c.owner()]]
 }
 
-// put takes a command's next step and returns the command as it is then, or nil
-// when the step does not count: a status only moves forward, and only the first
-// command with a key is one. Who asked for what stays as the first step had it.
-func (cs *commands) put(c command) *command {
+// put takes a command's next step and returns what changed by it: the command
+// as it is then, and those that it supersedes. It is nothing when the step does
+// not count: a status only moves forward, and only the first command with a key
+// is one. Who asked for what stays as the first step had it.
+func (cs *commands) put(c command) []*command {
 	if old := cs.byID[c.ID]; old != nil {
-		if old.Ended() || c.Status == realtime.Accepted || c.Status == old.Status {
+		next := old.moved(c)
+		if next == nil {
 			return nil
 		}
-		next := *old
-		next.Status, next.TS, next.Output, next.Error, next.Problem = c.Status, c.TS, c.Output, c.Error, c.Problem
-		cs.byID[c.ID] = &next
-		return &next
+		cs.set(next)
+		return []*command{next}
 	}
 	// The key of a command that was rejected before it was accepted stays free.
 	if c.Key != "" && c.Status != realtime.Rejected {
@@ -124,10 +175,67 @@ func (cs *commands) put(c command) *command {
 		}
 		cs.keys[c.owner()] = c.ID
 	}
-	cs.byID[c.ID] = &c
+	c.Steps = []realtime.Step{{Status: c.Status, TS: c.TS, Evidence: c.Evidence}}
+	changed := []*command{&c}
+	if c.Status == realtime.Accepted {
+		changed = append(changed, cs.supersede(&c)...)
+	}
 	cs.order = append(cs.order, c.ID)
+	cs.set(&c)
 	cs.forget()
-	return &c
+	return changed
+}
+
+// moved is c after the step that a record of the log tells, or nil when that
+// does not count.
+func (c *command) moved(to command) *command {
+	switch {
+	case to.Unsent && !c.Unsent && (c.Status == realtime.Superseded || c.Status == realtime.Cancelled):
+		n := c.next(c.Status, to.TS, "nothing was sent")
+		n.Unsent, n.Error = true, to.Error
+		return n
+	case c.Verifying() && to.Status == realtime.Done && (to.Reached != nil || to.By != ""):
+		n := c.next(realtime.Done, to.TS, to.Evidence)
+		if to.Reached != nil && *to.Reached {
+			n = c.next(realtime.Verified, to.TS, to.Evidence)
+		}
+		n.Reached, n.Reported, n.By = to.Reached, to.Reported, to.By
+		return n
+	case c.Ended() || to.Status == realtime.Accepted || to.Status == c.Status:
+		return nil
+	}
+	n := c.next(to.Status, to.TS, to.Evidence)
+	n.Output, n.Error, n.Problem, n.By = to.Output, to.Error, to.Problem, to.By
+	return n
+}
+
+// supersede ends what is under way in by's place and returns it. It looks at
+// all commands in their order, so that every node tells the same.
+func (cs *commands) supersede(by *command) (ended []*command) {
+	if by.Group == "" {
+		return nil
+	}
+	for _, id := range cs.order {
+		c := cs.byID[id]
+		if c.Thing != by.Thing || c.Group != by.Group || c.Ended() && !c.Verifying() {
+			continue
+		}
+		status, why := realtime.Superseded, "whether the device got it is unknown"
+		switch c.Status {
+		case realtime.Sent:
+			why = "the device had taken it and may have run it"
+		case realtime.Done:
+			status, why = realtime.Done, "nobody looks any more for what it had to reach"
+		}
+		n := c.next(status, by.TS, fmt.Sprintf("%s of %s took its place", by.ID, by.User))
+		n.SupersededBy = by.ID
+		if status == realtime.Superseded {
+			n.Error = fmt.Sprintf("superseded by a newer command of %s: %s", by.User, why)
+		}
+		cs.set(n)
+		ended = append(ended, n)
+	}
+	return ended
 }
 
 // forget keeps the list bounded. The oldest ended command goes first.
@@ -137,6 +245,9 @@ func (cs *commands) forget() {
 		c := cs.byID[cs.order[at]]
 		cs.order = slices.Delete(cs.order, at, at+1)
 		delete(cs.byID, c.ID)
+		if c.Verifying() {
+			cs.unwatch(c)
+		}
 		if cs.keys[c.owner()] == c.ID {
 			delete(cs.keys, c.owner())
 		}
@@ -151,32 +262,61 @@ func (a *applying) command(r *realtime.Record) {
 		return
 	}
 	c.ID, c.Thing = r.Cmd, r.Thing
-	if next := a.commands.put(c); next != nil {
+	for _, next := range a.commands.put(c) {
 		a.tellCommand(next)
 	}
 }
 
 // result applies what a device answered. A result is its own evidence, so it
 // needs no further step in the log, and it counts even when it is there before
-// the step "sent".
+// the step "sent". What it says about a command that has ended changes nothing
+// and is noted once: whoever asked was told an outcome and may have acted on it.
 func (a *applying) result(r *realtime.Record) {
 	old := a.commands.byID[r.Cmd]
-	if old == nil || old.Ended() && (old.Status != realtime.TimedOut || old.Late) {
+	if old == nil {
 		return
 	}
-	c := *old
 	answer := readAnswer(r.Data)
-	c.TS, c.Output = stamp(r.At.UnixMilli()), answer.output
+	at := stamp(r.At.UnixMilli())
+	evidence := "result " + string(r.Data)
 	if old.Ended() {
-		// The status stays: whoever asked was told that nobody knows, and may
-		// have acted on it.
-		c.Late = true
-		c.Error += "; a late result says: " + answer.String()
-	} else {
-		c.Status, c.Error = answer.status, answer.err
+		note := old.contradicted(answer)
+		if old.Late || note == "" {
+			return
+		}
+		n := old.next(old.Status, at, evidence)
+		n.Late, n.Output = true, answer.output
+		n.Error = strings.TrimPrefix(old.Error+"; "+note, "; ")
+		a.commands.set(n)
+		a.tellCommand(n)
+		return
 	}
-	a.commands.byID[c.ID] = &c
-	a.tellCommand(&c)
+	n := old.next(answer.status, at, evidence)
+	n.Output, n.Error = answer.output, answer.err
+	if n.Verifying() {
+		n.VerifyBy = at.UnixMilli() + int64(1000*n.Feedback.Within)
+	}
+	a.commands.set(n)
+	a.tellCommand(n)
+	a.alreadyThere(n)
+}
+
+// contradicted is what is to be noted of an answer that comes after the end, or
+// "" when it says nothing new.
+func (c *command) contradicted(answer answer) string {
+	switch c.Status {
+	case realtime.TimedOut, realtime.Superseded, realtime.Cancelled, realtime.Rejected:
+		return "a late result says: " + answer.String()
+	case realtime.Failed:
+		if answer.status == realtime.Failed {
+			return ""
+		}
+	default:
+		if answer.status == realtime.Done {
+			return ""
+		}
+	}
+	return "the device answered again, and differently: " + answer.String()
 }
 
 // tellCommand tells a command's step as the wire's cmd frame has it.
@@ -223,21 +363,33 @@ func readAnswer(data []byte) answer {
 	if text == "" {
 		text = "the device gave no reason"
 	}
-	if len(text) > maxError {
-		text = strings.ToValidUTF8(text[:maxError], "") + "…"
+	return answer{status: realtime.Failed, output: r.Output, err: clipTo(text, maxError)}
+}
+
+// clipTo keeps a text of a device or a user short, and valid UTF-8.
+func clipTo(s string, n int) string {
+	if len(s) > n {
+		s = s[:n] + "…"
 	}
-	return answer{status: realtime.Failed, output: r.Output, err: text}
+	return strings.ToValidUTF8(s, "")
 }
 
 // Command is how far a command came; false when it is not known, or no more.
 func (t *Twins) Command(id string) (realtime.Invoked, bool) {
+	i, _, ok := t.CommandSteps(id)
+	return i, ok
+}
+
+// CommandSteps is how far a command came, and its way there, the first step
+// first; false when it is not known, or no more.
+func (t *Twins) CommandSteps(id string) (realtime.Invoked, []realtime.Step, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	c := t.commands.byID[id]
 	if c == nil {
-		return realtime.Invoked{}, false
+		return realtime.Invoked{}, nil, false
 	}
-	return c.Invoked, true
+	return c.Invoked, slices.Clone(c.Steps), true
 }
 
 // Commands are the newest commands with an id below before ("" means all), the

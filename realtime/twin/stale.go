@@ -19,7 +19,12 @@ const (
 // of those under way, which end in the log by their result or, at the next
 // start or on another node, by their time-out.
 func (t *Twins) Run(ctx context.Context) error {
-	defer t.end()
+	defer func() {
+		t.end()
+		t.mu.Lock()   // whoever holds it may be starting a carrier
+		t.mu.Unlock() //nolint:staticcheck // empty on purpose
+		t.carriers.Wait()
+	}()
 	var wg sync.WaitGroup
 	// Two loops, because ending a command waits for the log and values must
 	// grow stale even when the log cannot store.

@@ -82,6 +82,8 @@ type Twins struct {
 
 	commands commands
 	stats    Stats
+
+	carriers sync.WaitGroup // of commands that nobody waits for; grows only under mu and while life lasts
 }
 
 // Stats counts what Twins hold and what they did not take into the state.
