@@ -10,7 +10,10 @@ import (
 	"echotwin/realtime"
 )
 
-// An ask is one cmd frame until its outcome is told. Its steps are facts, which
+// maxAsks bounds the asks that wait for more than the outcome of their command.
+const maxAsks = 4096
+
+// An ask is one cmd frame until its last step is told. Its steps are facts, which
 // come back to the one who asked with the id of the frame, whether or not the
 // thing is subscribed to.
 type ask struct {
@@ -20,7 +23,7 @@ type ask struct {
 	// Guarded by Hub.mu.
 	cmd      string // empty until Invoke has told it
 	accepted bool   // that step was published
-	told     bool   // the last step was published, so the lane answers
+	told     bool   // the outcome was published, so the lane answers
 	end      []byte // that step
 }
 
@@ -101,7 +104,7 @@ func (s *shard) command(c *conn, m *message) *realtime.Problem {
 	}
 	c.running++
 	a := &ask{conn: c, id: m.ID}
-	i := realtime.Invocation{Thing: m.Thing, Action: m.Action, Input: m.Input, Timeout: timeout, Key: m.Key, User: c.viewer.User, Via: "ws"}
+	i := realtime.Invocation{Thing: m.Thing, Action: m.Action, Input: m.Input, Timeout: timeout, Key: m.Key, Reason: m.Reason, Confirm: m.Confirm, User: c.viewer.User, Via: "ws"}
 	h.wg.Go(func() { h.invoke(a, i) })
 	return nil
 }

@@ -191,3 +191,34 @@ func TestCommandOutlivesItsConnection(t *testing.T) {
 		t.Error("the asker has left and is remembered")
 	}
 }
+
+// After done, the asker also hears whether it was verified, and then no more.
+func TestTheAskerHearsOfTheEffect(t *testing.T) {
+	w := newTwins()
+	g := newRig(t, Config{Commander: w})
+	w.g = g
+	c := g.dial("")
+	c.say(setSpeed, "1", "")
+	<-w.got
+	w.steps <- "accepted"
+	c.want("cmd")
+	out := realtime.Invoked{ID: "C1", Thing: "line/c1", Action: "setSpeed", Status: realtime.Done, Feedback: &realtime.Feedback{Property: "speed"}}
+	w.tell(out)
+	if f := c.want("cmd"); f.Status != "done" {
+		t.Errorf("got %s", f.raw)
+	}
+	yes := true
+	out.Status, out.Reached = realtime.Verified, &yes
+	w.tell(out)
+	if f := c.want("cmd"); f.Status != "verified" || string(f.ID) != `"1"` {
+		t.Errorf("got %s", f.raw)
+	}
+	w.steps <- "failed"
+	g.settle()
+	c.quiet()
+	g.hub.mu.RLock()
+	defer g.hub.mu.RUnlock()
+	if len(g.hub.asks) != 0 {
+		t.Error("a verified command is remembered")
+	}
+}

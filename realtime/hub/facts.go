@@ -16,6 +16,7 @@ type fact struct {
 	body   []byte // its members without the braces
 	cmd    string // of a cmd fact: the command
 	status string // of a cmd fact
+	open   bool   // of a cmd fact: its effect is still waited for
 }
 
 func newFact(f *realtime.Fact, seq uint64) (fact, bool) {
@@ -28,14 +29,18 @@ func newFact(f *realtime.Fact, seq uint64) (fact, bool) {
 	if f.Type == "cmd" {
 		var i realtime.Invoked
 		if json.Unmarshal(f.Body, &i) == nil {
-			n.cmd, n.status = i.ID, i.Status
+			n.cmd, n.status, n.open = i.ID, i.Status, i.Verifying()
 		}
 	}
 	return n, true
 }
 
-// ended says whether a fact is the last of its command.
+// ended says whether a fact is the outcome of its command.
 func (f *fact) ended() bool { return realtime.Invoked{Status: f.status}.Ended() }
+
+// last says whether nothing more is to come of its command: after done, it may
+// still be verified.
+func (f *fact) last() bool { return f.ended() && !f.open }
 
 // oneLine makes one line of valid JSON: a line end in it can only stand between
 // tokens.

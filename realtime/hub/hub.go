@@ -196,6 +196,7 @@ func (h *Hub) fact(f *realtime.Fact, seq uint64) {
 		h.log.Error("a fact whose body is no object", "type", f.Type, "thing", f.Thing)
 		return
 	}
+	n.open = n.open && len(h.asks) <= maxAsks // beyond, an asker is not kept for more than the outcome
 	h.ring.add(n)
 	h.stats.facts.Add(1)
 	if a := h.asks[n.cmd]; a != nil {

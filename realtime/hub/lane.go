@@ -49,7 +49,7 @@ func (s *shard) appendFact(c *conn, t *turn, f *fact, more bool) {
 	if f.kind == "cmd" {
 		if a := s.hub.asks[f.cmd]; a != nil && a.conn == c && a.follows(f) {
 			b = appendID(b, a.id)
-			if f.ended() {
+			if f.last() {
 				t.done = append(t.done, a)
 			}
 		}

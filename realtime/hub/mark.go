@@ -116,7 +116,7 @@ func (s *shard) markFacts(r *round) {
 		f := ring.at(n)
 		s.countFact(f.thing, n)
 		if a := s.askOf(f.cmd, n); a != nil && a.follows(f) {
-			s.steps = append(s.steps, step{a, f.body, f.ended()})
+			s.steps = append(s.steps, step{a, f.body, f.last()})
 		}
 	}
 }

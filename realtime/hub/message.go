@@ -27,6 +27,8 @@ type message struct {
 	Input   json.RawMessage `json:"input"`
 	Timeout *float64        `json:"timeout"`
 	Key     string          `json:"key"`
+	Reason  string          `json:"reason"`
+	Confirm bool            `json:"confirm"`
 	replayRequest
 }
 
