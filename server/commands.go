@@ -1,13 +1,18 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"echotwin/realtime"
+	"echotwin/realtime/twin"
 	"echotwin/server/auth"
 )
 
@@ -16,10 +21,20 @@ func (s *Server) commandRoutes() {
 	s.echo.POST(thingsPrefix+"*", s.invoke, s.requireUser)
 	s.get("/api/commands", s.listCommands, s.limitAnswer, s.requireUser)
 	s.get("/api/commands/:id", s.readCommand, s.requireUser)
+	s.echo.POST("/api/commands/:id/cancel", s.cancelCommand, s.requireUser)
+}
+
+// mayCommand says why the user may not command anything, or nil.
+func mayCommand(c echo.Context) error {
+	if !userOf(c).May(auth.Command) {
+		return problem(realtime.CodeForbidden, "commanding needs the role operator and, of a token, the scope command")
+	}
+	return nil
 }
 
 // invoke answers POST …/actions/{name}: it returns when the command has ended,
-// or after ?timeout= seconds.
+// or after ?timeout= seconds. By the header Prefer it returns sooner, with 202
+// and where to ask.
 func (s *Server) invoke(c echo.Context) error {
 	p, err := s.thingPath(c)
 	if err != nil {
@@ -28,34 +43,105 @@ func (s *Server) invoke(c echo.Context) error {
 	if p.part != "actions" || p.name == "" {
 		return notAllowed(c, p)
 	}
-	who := userOf(c)
-	if !who.May(auth.Command) {
-		return problem(realtime.CodeForbidden, "commanding needs the role operator and, of a token, the scope command")
+	if err := mayCommand(c); err != nil {
+		return err
 	}
-	timeout, err := seconds(c, "timeout", 0.1, 60)
+	i, err := invocation(c)
 	if err != nil {
 		return err
 	}
-	input, err := body(c, commandBody)
+	wait, early, err := preferred(c)
 	if err != nil {
 		return err
 	}
-	done, err := s.Twins.Invoke(c.Request().Context(), realtime.Invocation{
-		Thing: p.id, Action: p.name, Input: input, Timeout: timeout, Key: c.Request().Header.Get("Idempotency-Key"),
-		User: who.User, Via: via(c),
-	})
-	s.log.Info("command", "user", who.User, "thing", p.id, "action", p.name, "command", done.ID, "status", done.Status, "err", err)
+	i.Thing, i.Action, i.Async = p.id, p.name, early
+	done, err := s.Twins.Invoke(c.Request().Context(), i)
+	if err == nil && early && wait > 0 && !done.Ended() {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), wait)
+		defer cancel()
+		now, waited := s.Twins.Follow(ctx, done.ID)
+		if done = now; !errors.Is(waited, context.DeadlineExceeded) {
+			err = waited
+		}
+	}
+	s.log.Info("command", "user", i.User, "thing", p.id, "action", p.name, "command", done.ID, "status", done.Status, "err", err)
 	if err != nil {
 		return err
+	}
+	if !done.Ended() {
+		c.Response().Header().Set(echo.HeaderLocation, "/api/commands/"+done.ID)
 	}
 	return noStore(c).JSON(invokedStatus(done.Status), done)
+}
+
+// invocation reads what a request asks for. The body is the bare input, so
+// everything else is in the query or in headers.
+func invocation(c echo.Context) (realtime.Invocation, error) {
+	timeout, err := seconds(c, "timeout", 0.1, 60)
+	if err != nil {
+		return realtime.Invocation{}, err
+	}
+	confirm := false
+	if text := c.QueryParam("confirm"); text != "" {
+		if confirm, err = strconv.ParseBool(text); err != nil {
+			return realtime.Invocation{}, &realtime.Problem{Code: realtime.CodeInvalid, At: "/confirm", Message: fmt.Sprintf("confirm is true or false, not %q", clip(text))}
+		}
+	}
+	key := c.Request().Header.Get("Idempotency-Key")
+	if key == "" {
+		key = c.QueryParam("key")
+	}
+	input, err := body(c, commandBody)
+	return realtime.Invocation{
+		Input: input, Timeout: timeout, Key: key, Reason: c.QueryParam("reason"), Confirm: confirm,
+		User: userOf(c).User, Via: via(c),
+	}, err
+}
+
+// preferred reads the header Prefer (RFC 7240): respond-async answers as soon as
+// the command is accepted, wait=5 after five seconds at the latest. What else it
+// prefers is ignored, as that RFC wants.
+func preferred(c echo.Context) (wait time.Duration, early bool, err error) {
+	for _, line := range c.Request().Header.Values("Prefer") {
+		for _, one := range strings.FieldsFunc(line, func(r rune) bool { return r == ',' || r == ';' }) {
+			name, value, _ := strings.Cut(strings.TrimSpace(one), "=")
+			switch strings.ToLower(strings.TrimSpace(name)) {
+			case "respond-async":
+				early = true
+			case "wait":
+				n, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+				if err != nil || n < 0 || n > 60 {
+					return 0, false, outOfRange("wait", value, 0, 60)
+				}
+				wait, early = time.Duration(n)*time.Second, true
+			}
+		}
+	}
+	return wait, early, nil
+}
+
+// cancelCommand answers POST /api/commands/{id}/cancel.
+func (s *Server) cancelCommand(c echo.Context) error {
+	i, ok := s.Twins.Command(c.Param("id"))
+	if !ok || !userOf(c).Covers(i.Thing, realtime.Match) {
+		return unknownCommand(c)
+	}
+	if err := mayCommand(c); err != nil {
+		return err
+	}
+	out, err := s.Twins.Cancel(c.Request().Context(), twin.Cancellation{ID: i.ID, User: userOf(c).User, Via: via(c)})
+	s.log.Info("command cancelled", "user", userOf(c).User, "command", i.ID, "status", out.Status, "err", err)
+	if err != nil {
+		return err
+	}
+	return noStore(c).JSON(http.StatusOK, out)
 }
 
 // invokedStatus is how a command's end looks over HTTP. A body that is a
 // realtime.Invoked comes with all of them.
 func invokedStatus(status string) int {
 	switch status {
-	case realtime.Done:
+	case realtime.Done, realtime.Verified:
 		return http.StatusOK
 	case realtime.Failed:
 		return http.StatusBadGateway
@@ -63,6 +149,8 @@ func invokedStatus(status string) int {
 		return http.StatusGatewayTimeout
 	case realtime.Rejected:
 		return http.StatusUnprocessableEntity
+	case realtime.Superseded, realtime.Cancelled:
+		return http.StatusConflict
 	}
 	return http.StatusAccepted // it goes on without this request
 }
@@ -116,11 +204,18 @@ func (s *Server) listCommands(c echo.Context) error {
 	return noStore(c).JSON(http.StatusOK, out)
 }
 
-// readCommand answers GET /api/commands/{id}.
+// readCommand answers GET /api/commands/{id}: how far it is, and its way there.
 func (s *Server) readCommand(c echo.Context) error {
-	i, ok := s.Twins.Command(c.Param("id"))
+	i, steps, ok := s.Twins.CommandSteps(c.Param("id"))
 	if !ok || !userOf(c).Covers(i.Thing, realtime.Match) {
-		return problem(realtime.CodeNotFound, "no command %s is known; the newest thousand are kept", clip(c.Param("id")))
+		return unknownCommand(c)
 	}
-	return noStore(c).JSON(http.StatusOK, i)
+	return noStore(c).JSON(http.StatusOK, struct {
+		realtime.Invoked
+		Steps []realtime.Step `json:"steps"`
+	}{i, steps})
+}
+
+func unknownCommand(c echo.Context) error {
+	return problem(realtime.CodeNotFound, "no command %s is known; the newest thousand are kept", clip(c.Param("id")))
 }

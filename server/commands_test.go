@@ -68,3 +68,59 @@ func TestP5CommandsAreChecked(t *testing.T) {
 		t.Errorf("from our page it came via %v", got)
 	}
 }
+
+// With Prefer the answer does not wait for the device, and says where to ask.
+func TestACommandNeedNotBeWaitedFor(t *testing.T) {
+	s := newLine(t)
+	s.login()
+	const setSpeed = "/api/things/plant/pump/actions/setSpeed"
+	s.devices.answer("", nil)
+	for _, prefer := range []string{"respond-async", "wait=0", "respond-async, wait=0", "handling=lenient; respond-async"} {
+		a := s.do("POST", setSpeed, `{"speed":80}`, "Prefer: "+prefer)
+		m := a.json(t)
+		if a.StatusCode != 202 || a.Header.Get("Location") != "/api/commands/"+m["cmd"].(string) || m["status"] != "accepted" && m["status"] != "sent" {
+			t.Errorf("%s: got %d %s", prefer, a.StatusCode, a.body)
+		}
+		if got := s.get(a.Header.Get("Location")).json(t); got["cmd"] != m["cmd"] || len(got["steps"].([]any)) == 0 {
+			t.Errorf("the status is %v", got)
+		}
+	}
+	s.do("POST", setSpeed, `{"speed":999}`, "Prefer: respond-async").want(t, 422, "out_of_range")
+	s.do("POST", setSpeed, `{"speed":80}`, "Prefer: wait=61").want(t, 422, "out_of_range")
+	s.devices.answer(`{"ok":true}`, nil)
+	if a := s.do("POST", setSpeed, `{"speed":80}`, "Prefer: wait=30"); a.StatusCode != 200 || a.json(t)["status"] != "done" {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+	// What the key, the reason and the confirmation are, the query can say too.
+	first := s.do("POST", setSpeed+"?key=k&reason=test%20run&confirm=true", `{"speed":80}`).json(t)
+	again := s.do("POST", setSpeed+"?key=k", `{"speed":80}`).json(t)
+	if first["cmd"] != again["cmd"] || again["reason"] != "test run" {
+		t.Errorf("got %v and %v", first, again)
+	}
+	s.do("POST", setSpeed+"?confirm=perhaps", `{"speed":80}`).want(t, 422, "invalid")
+}
+
+func TestACommandIsCancelled(t *testing.T) {
+	s := newLine(t)
+	s.login()
+	const setSpeed = "/api/things/plant/pump/actions/setSpeed"
+	s.devices.answer("", nil)
+	at := s.do("POST", setSpeed, `{"speed":80}`, "Prefer: respond-async").Header.Get("Location")
+	a := s.do("POST", at+"/cancel", "")
+	if m := a.json(t); a.StatusCode != 200 || m["status"] != "cancelled" || m["by"] != "admin" || m["stop"] != nil {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+	s.do("POST", at+"/cancel", "").want(t, 409, "conflict")
+	s.do("POST", "/api/commands/none/cancel", "").want(t, 404, "not_found")
+	// A command that somebody else ends answers the one who waits.
+	waiting := make(chan answer)
+	go func() { waiting <- s.do("POST", setSpeed, `{"speed":70}`) }()
+	for s.twins.Stats().OpenCommands == 0 {
+	}
+	if a := s.do("POST", setSpeed, `{"speed":60}`, "Prefer: respond-async"); a.StatusCode != 202 {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+	if a := <-waiting; a.StatusCode != 409 || a.json(t)["status"] != "superseded" {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+}

@@ -125,10 +125,12 @@ func telemetryOperations() []operation {
 func commandOperations() []operation {
 	const tag = "commands"
 	return []operation{
-		{method: "POST", path: "/api/things/{id}/actions/{name}", tag: tag, summary: "Have a thing do something", access: user, params: []string{"id", "name", "timeout", "idempotencyKey"}, body: "Value", answer: "Command", errors: []int{400, 404, 409, 413, 422, 429, 502, 503, 504},
-			note: "Needs the role operator. The answer comes when the device has answered: 200 it says done, 502 it says no, 504 no answer in time, so the outcome is unknown (both with the command). 422 names the limit that the input breaks, 409 a device that is not connected."},
+		{method: "POST", path: "/api/things/{id}/actions/{name}", tag: tag, summary: "Have a thing do something", access: user, params: []string{"id", "name", "timeout", "confirm", "reason", "idempotencyKey", "key", "prefer"}, body: "Value", answer: "Command", errors: []int{400, 404, 409, 413, 422, 429, 502, 503, 504},
+			note: "Needs the role operator. The answer comes when the device has answered: 200 it says done, 502 it says no, 504 no answer in time, so the outcome is unknown (both with the command). 422 names the limit that the input breaks, or what the risk of the action wants (confirm, reason); 409 a device that is not connected, a condition that does not hold (interlock), or a command that was superseded or cancelled meanwhile. With Prefer: respond-async the answer is 202 as soon as the command is accepted, and the header Location says where to ask; with Prefer: wait=5 after five seconds at the latest."},
 		{method: "GET", path: "/api/commands", tag: tag, summary: "The newest commands", access: user, params: []string{"path", "limit", "after"}, answer: "Commands", errors: []int{400, 422}},
-		{method: "GET", path: "/api/commands/{id}", tag: tag, summary: "One command", access: user, params: []string{"command"}, answer: "Command", errors: []int{404}},
+		{method: "GET", path: "/api/commands/{id}", tag: tag, summary: "One command, with its steps and their evidence", access: user, params: []string{"command"}, answer: "CommandSteps", errors: []int{404}},
+		{method: "POST", path: "/api/commands/{id}/cancel", tag: tag, summary: "Wait for a command no more", access: user, params: []string{"command"}, answer: "CancelledCommand", errors: []int{404, 409, 503},
+			note: "Needs the role operator. It ends the command for everybody who waits for it, or the wait for its effect; it cannot take back what the device has got, and the answer says so. When the description names a cancel action, that is sent to the device, and stop is what came of it. 409 when the command has ended already."},
 	}
 }
 
@@ -268,7 +270,9 @@ func (op operation) responses() map[string]any {
 	if op.path == "/readyz" {
 		rs["503"] = map[string]any{"description": "A part is not", "content": content(echo.MIMEApplicationJSON, "Ready")}
 	}
-	if op.tag == "commands" && op.method == http.MethodPost {
+	if op.tag == "commands" && strings.HasPrefix(op.path, "/api/things/") && op.method == http.MethodPost {
+		rs["202"] = map[string]any{"description": "Accepted, and still under way", "content": content(echo.MIMEApplicationJSON, "Command"),
+			"headers": map[string]any{"Location": map[string]any{"description": "Where to ask for it", "schema": map[string]any{"type": "string"}}}}
 		for _, e := range []string{"502", "504"} {
 			rs[e].(map[string]any)["content"] = content(echo.MIMEApplicationJSON, "Command")
 		}
