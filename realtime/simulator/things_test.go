@@ -73,7 +73,7 @@ func TestDescriptions(t *testing.T) {
 	for _, n := range belts {
 		a := object(object(all[n]["actions"])["setSpeed"])
 		in := object(object(object(a["input"])["properties"])["speed"])
-		if in["minimum"] != minSpeed || in["maximum"] != maxSpeed || in["type"] != "number" || in["unit"] != "%" || a["echotwin:feedback"] != "speed" {
+		if in["minimum"] != minSpeed || in["maximum"] != maxSpeed || in["type"] != "number" || in["unit"] != "%" || a["echotwin:feedback"].(map[string]any)["property"] != "speed" {
 			t.Errorf("%s: setSpeed is %v", n, a)
 		}
 	}
