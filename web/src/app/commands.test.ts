@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { CommandStep, ErrorFrame, Fact, Link } from "../live";
-import { Commands } from "./commands.svelte";
+import { Commands, effect } from "./commands.svelte";
 
 const cv = "plant/line1/conveyor-2";
 
@@ -38,6 +38,46 @@ describe("a command", () => {
     expect(stages).toEqual(["requested", "accepted", "sent", "sent", "done", "done"]);
     expect(commands.list).toHaveLength(1);
     expect(commands.latest(cv)).toMatchObject({ from: 80, cmd: "01J", user: "ana" });
+  });
+
+  it("that is done is watched until its effect is known, and told apart from one that has not come", () => {
+    for (const [status, reached, want] of [["verified", true, "reached"], ["done", false, "missed"]] as const) {
+      const { commands, step } = fake();
+      const feedback = { property: "speed", want: 60, tolerance: 2, within: 20 };
+      commands.send(cv, "setSpeed", { speed: 60 }, 80);
+      step("accepted", { feedback });
+      step("sent", { feedback });
+      step("done", { feedback });
+      const c = () => commands.latest(cv)!;
+      expect([c().stage, effect(c())]).toEqual(["done", "watched"]);
+      expect(commands.open(cv, "setSpeed")).toBe(c());
+      step(status, { feedback, reached, reported: 59 });
+      step("done", { feedback }); // replayed
+      step("sent", { feedback });
+      expect([c().stage, effect(c()), c().reported]).toEqual([status, want, 59]);
+      expect(commands.open(cv, "setSpeed")).toBeUndefined();
+      expect(c().steps.map((s) => s.stage)).toEqual(["requested", "accepted", "sent", "done", status]);
+    }
+  });
+
+  it("that a newer one or a person ended is not watched any more", () => {
+    const { commands, step } = fake();
+    const feedback = { property: "speed", want: 60, within: 20 };
+    commands.send(cv, "setSpeed", { speed: 60 }, 80);
+    step("sent", { feedback });
+    step("done", { feedback });
+    step("done", { feedback, supersededBy: "01K" });
+    expect(effect(commands.latest(cv)!)).toBe("left");
+    step("sent", { id: undefined, cmd: "x" });
+    step("superseded", { id: undefined, cmd: "x", supersededBy: "y", error: "superseded" });
+    step("superseded", { id: undefined, cmd: "x", supersededBy: "y", error: "superseded; a late result says: it was done" });
+    expect(commands.latest(cv)).toMatchObject({ stage: "superseded", supersededBy: "y", problem: { message: "superseded; a late result says: it was done" } });
+  });
+
+  it("says that a person reviewed it, and why it is sent", () => {
+    const { commands, sent } = fake();
+    commands.send(cv, "setSpeed", { speed: 60 }, 80, "a jam");
+    expect(sent[0]).toMatchObject({ confirm: true, reason: "a jam" });
   });
 
   it("is not sent, and not kept for later, while the connection is lost", () => {

@@ -3,7 +3,7 @@ import type { CommandStep, ErrorFrame, Problem } from "./frames";
 /** Why a command did not succeed. */
 export class CommandError extends Error {
   constructor(
-    /** Its code is the server's ("out_of_range", "offline" …), the last status ("rejected", "failed", "timeout"), "unknown" when the connection was lost before the outcome, or "not_live" when it was not sent. */
+    /** Its code is the server's ("out_of_range", "offline" …), the last status ("rejected", "failed", "timeout", "superseded", "cancelled"), "unknown" when the connection was lost before the outcome, or "not_live" when it was not sent. */
     readonly problem: Problem,
     /** The last that was heard of it. Its `cmd` is what GET /api/commands/{cmd} knows it by. */
     readonly step?: CommandStep,
@@ -18,6 +18,10 @@ export interface CommandOptions {
   timeout?: number;
   /** Sent again with the same key, a command returns its first outcome and does not run twice. */
   key?: string;
+  /** A person has reviewed exactly this: wanted by actions of the risk "confirm". */
+  confirm?: boolean;
+  /** Why, for the audit: wanted by actions of the risk "high". */
+  reason?: string;
   /** Told each step that moves: accepted, sent. */
   onStep?: (step: CommandStep) => void;
 }
@@ -52,7 +56,7 @@ export class Calls {
     call.last = answer;
     if (answer.status === "accepted" || answer.status === "sent") return call.onStep?.(answer);
     this.#open.delete(id);
-    if (answer.status === "done") return call.resolve(answer);
+    if (answer.status === "done" || answer.status === "verified") return call.resolve(answer);
     call.reject(new CommandError({ code: answer.status, message: answer.error ?? `the command ended with ${answer.status}` }, answer));
   }
 

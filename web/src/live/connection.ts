@@ -162,8 +162,8 @@ export class Connection {
   /** Runs an action of a thing and resolves with its last step, done; every other end is a CommandError. */
   command(thing: string, action: string, input: Json = null, options: CommandOptions = {}): Promise<CommandStep> {
     const id = `cmd-${++this.#n}`;
-    const { timeout, key = `${id}-${Math.random().toString(36).slice(2)}${Date.now().toString(36)}` } = options;
-    if (!this.send({ type: "cmd", id, thing, action, input, timeout, key })) {
+    const { timeout, confirm, reason, key = `${id}-${Math.random().toString(36).slice(2)}${Date.now().toString(36)}` } = options;
+    if (!this.send({ type: "cmd", id, thing, action, input, timeout, key, confirm, reason })) {
       return Promise.reject(new CommandError({ code: "not_live", message: "not connected; commands are never queued" }));
     }
     return this.#calls.start(id, options.onStep);

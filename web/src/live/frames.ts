@@ -18,8 +18,17 @@ export interface Change {
   removed?: boolean;
 }
 
-/** The states of a command; after the first two it has ended. */
-export type Status = "accepted" | "sent" | "done" | "rejected" | "failed" | "timeout";
+/** The states of a command; after the first two its outcome is known, and a done one may still be verified. */
+export type Status = "accepted" | "sent" | "done" | "verified" | "rejected" | "failed" | "timeout" | "superseded" | "cancelled";
+
+/** In which property the effect of a command is seen. */
+export interface Feedback {
+  property: string;
+  want: Json;
+  tolerance?: number;
+  /** Seconds from the device's result. */
+  within: number;
+}
 
 export interface Hello {
   type: "hello";
@@ -86,9 +95,22 @@ export interface CommandStep {
   status: Status;
   user?: string;
   via?: string;
+  /** Absent means low. */
+  risk?: "confirm" | "high";
+  reason?: string;
   ts?: string;
+  /** For this step, to people. */
+  evidence?: string;
   output?: Json;
   error?: string;
+  feedback?: Feedback;
+  /** Whether the feedback came to what was wanted; absent until that is decided. */
+  reached?: boolean;
+  reported?: Json;
+  /** Who cancelled it. */
+  by?: string;
+  /** The newer command that took its place. */
+  supersededBy?: string;
 }
 /** What was wrong, where, and what would be allowed. */
 export interface Problem {
@@ -185,7 +207,7 @@ export type ClientFrame =
   | { type: "unsub"; sub?: string }
   | { type: "resume"; id?: string; epoch: string; seq: number; subs: { path: string; fields?: readonly string[]; rate?: number }[] }
   | { type: "auth"; id?: string; token: string }
-  | { type: "cmd"; id: string; thing: string; action: string; input: Json; timeout?: number; key: string }
+  | { type: "cmd"; id: string; thing: string; action: string; input: Json; timeout?: number; key: string; confirm?: boolean; reason?: string }
   | { type: "replay"; id?: string; from?: number; to?: number; speed?: number; pause?: boolean }
   | { type: "live"; id?: string }
   | { type: "ping"; id?: string };

@@ -40,6 +40,7 @@ export interface Action {
   unit: string;
   /** The property in which its effect is seen, "" when the description names none. */
   feedback: string;
+  risk: "low" | "confirm" | "high";
 }
 
 export interface Description {
@@ -114,7 +115,8 @@ function readAction(name: string, o: Members): Action | null {
     maximum,
     step: number(s.multipleOf) ?? 1,
     unit: unit(text(s.unit)),
-    feedback: text(o["echotwin:feedback"]),
+    feedback: text(o["echotwin:feedback"]) || text(object(o["echotwin:feedback"]).property),
+    risk: o["echotwin:risk"] === "confirm" || o["echotwin:risk"] === "high" ? o["echotwin:risk"] : "low",
   };
 }
 
