@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,7 @@ type stages struct {
 	clock   *ingest.Clock
 	door    *mqtt.Door // nil without one
 	twins   *twin.Twins
+	known   atomic.Pointer[twin.Twins] // the same, for the door, which is open before
 	hub     *hub.Hub
 	history *history.History
 	gpt     *gpt.Runs
@@ -222,6 +224,7 @@ func (s *stages) openDoor() error {
 		Addr: addr, URL: s.cfg.MQTTURL,
 		Open:         !s.cfg.production(),
 		Authenticate: s.device,
+		Commanded:    s.commanded,
 		Ingest:       intake{s.ingest},
 		Log:          s.log,
 	})
@@ -245,12 +248,24 @@ func (s *stages) device(username, password string) (owns func(string) bool, ok b
 	return func(thing string) bool { return id.Covers(thing, realtime.Match) }, true
 }
 
+// commanded is the thing of a command that the door may not have sent itself.
+// The door is open before there are twins.
+func (s *stages) commanded(cmd string) (thing string, ok bool) {
+	twins := s.known.Load()
+	if twins == nil {
+		return "", false
+	}
+	i, ok := twins.Command(cmd)
+	return i.Thing, ok
+}
+
 func (s *stages) openTwins(ctx context.Context) error {
 	c := twin.Config{Log: s.ingest}
 	if s.door != nil {
 		c.Devices = s.door
 	}
 	s.twins = twin.New(c)
+	s.known.Store(s.twins)
 	if s.cfg.demo() {
 		for _, td := range simulator.Things() {
 			if err := s.twins.Describe(td); err != nil {

@@ -129,8 +129,8 @@ func (b *broker) send(ctx context.Context, thing, action, cmd string, input []by
 		return &realtime.Problem{Code: realtime.CodeOffline, Message: fmt.Sprintf(
 			"%s is not connected: nobody is subscribed to command/%s/# with QoS 1", thing, thing)}
 	}
-	b.asked.remember(cmd, c.user) // before it is written, since the device may be quick
-	return c.deliver(ctx, where, input)
+	b.asked.remember(cmd, c.user, thing) // before it is written, since the device may be quick
+	return c.deliver(ctx, where, cmd, input)
 }
 
 // device is the newest connection that asked for the thing's commands, or nil.

@@ -70,7 +70,7 @@ func (c *conn) hears(thing, topic string) bool {
 }
 
 // deliver writes a command and returns with the device's PUBACK.
-func (c *conn) deliver(ctx context.Context, topic string, input []byte) error {
+func (c *conn) deliver(ctx context.Context, topic, cmd string, input []byte) error {
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.gone:
@@ -82,7 +82,7 @@ func (c *conn) deliver(ctx context.Context, topic string, input []byte) error {
 	result := make(chan error, 1)
 	go func() {
 		defer func() { <-c.slots }()
-		result <- c.exchange(ctx, topic, input)
+		result <- c.exchange(ctx, topic, cmd, input)
 	}()
 	select {
 	case err := <-result:
@@ -95,7 +95,7 @@ func (c *conn) deliver(ctx context.Context, topic string, input []byte) error {
 // exchange is the write and the wait. mochi's own table of messages in flight
 // is not used: it deadlocks when two goroutines use it at the wrong moment, and
 // would send a command again to whoever comes next.
-func (c *conn) exchange(ctx context.Context, topic string, input []byte) error {
+func (c *conn) exchange(ctx context.Context, topic, cmd string, input []byte) error {
 	id, got := c.expect()
 	defer func() {
 		c.mu.Lock()
@@ -110,6 +110,8 @@ func (c *conn) exchange(ctx context.Context, topic string, input []byte) error {
 		TopicName:   topic,
 		PacketID:    id,
 		Payload:     input,
+		// Of MQTT 5; mochi leaves them out for a device of 3.1.1.
+		Properties: packets.Properties{ResponseTopic: responseTopic(cmd), CorrelationData: []byte(cmd)},
 	})
 	switch {
 	case errors.Is(err, packets.ErrPacketTooLarge):

@@ -242,7 +242,14 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	if !v5 && qos > 0 {
 		retry = time.After(h.b.patience)
 	}
-	err := h.b.take(c, pk.TopicName, pk.Payload, qos, retry)
+	name, wrong := correlate(pk.TopicName, pk.Properties.CorrelationData)
+	var err error
+	if wrong != nil {
+		h.b.desk.refuse("", wrong, c.id, 1)
+		err = wrong
+	} else {
+		err = h.b.take(c, name, pk.Payload, qos, retry)
+	}
 	p := refusal(err)
 	switch {
 	case err == nil:

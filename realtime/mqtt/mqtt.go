@@ -53,6 +53,10 @@ type Config struct {
 	// for every message, so it must be quick and may change its mind.
 	Authenticate func(username, password string) (owns func(thing string) bool, ok bool)
 
+	// Commanded names the thing of a command that this door has not sent itself:
+	// before a restart, or from another node. Nil refuses the results of such.
+	Commanded func(cmd string) (thing string, ok bool)
+
 	Ingest     Ingest
 	MaxClients int // connections at once; zero means 10,000
 	Log        *slog.Logger

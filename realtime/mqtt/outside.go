@@ -136,7 +136,7 @@ func (o *outside) subscribe(ctx context.Context, cm *autopaho.ConnectionManager)
 // messages stay in order. It waits for a full worker, and the broker for us.
 func (o *outside) received(ctx context.Context) func(paho.PublishReceived) (bool, error) {
 	return func(m paho.PublishReceived) (bool, error) {
-		t, _ := parseTopic(m.Packet.Topic)
+		t, _ := addressed(m)
 		q := o.queues[maphash.String(o.seed, t.thing)%workers]
 		select {
 		case q <- m:
@@ -145,6 +145,19 @@ func (o *outside) received(ctx context.Context) func(paho.PublishReceived) (bool
 		}
 		return true, nil
 	}
+}
+
+// addressed is what a message is about.
+func addressed(m paho.PublishReceived) (topic, error) {
+	var data []byte
+	if m.Packet.Properties != nil {
+		data = m.Packet.Properties.CorrelationData
+	}
+	name, wrong := correlate(m.Packet.Topic, data)
+	if wrong != nil {
+		return topic{}, wrong
+	}
+	return parseTopic(name)
 }
 
 func (o *outside) work(ctx context.Context, q <-chan paho.PublishReceived) {
@@ -162,7 +175,7 @@ func (o *outside) work(ctx context.Context, q <-chan paho.PublishReceived) {
 // the connection that it came by is gone, the broker will send it again.
 func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 	o.desk.took()
-	t, err := parseTopic(m.Packet.Topic)
+	t, err := addressed(m)
 	if err == nil {
 		err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS)
 	}
@@ -191,7 +204,8 @@ func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 }
 
 func (o *outside) send(ctx context.Context, thing, action, cmd string, input []byte) error {
-	p := &paho.Publish{Topic: commandTopic(thing, action, cmd), QoS: 1, Payload: input, Properties: &paho.PublishProperties{}}
+	p := &paho.Publish{Topic: commandTopic(thing, action, cmd), QoS: 1, Payload: input,
+		Properties: &paho.PublishProperties{ResponseTopic: responseTopic(cmd), CorrelationData: []byte(cmd)}}
 	if end, ok := ctx.Deadline(); ok { // the broker must not keep it for a device that comes later
 		left := uint32(max(time.Until(end)/time.Second, 1))
 		p.Properties.MessageExpiry = &left

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
-
-	"echotwin/realtime"
 )
 
 func TestWhoMaySignIn(t *testing.T) {
@@ -218,11 +216,11 @@ func TestTheSameClientIDOfTwoUsersIsTwoClients(t *testing.T) {
 
 func TestAskedForgetsTheOldest(t *testing.T) {
 	a := newAsked()
-	a.remember("first", "ana")
+	a.remember("first", "ana", "t")
 	for i := range maxAsked {
-		a.remember(time.Duration(i).String(), "ana")
+		a.remember(time.Duration(i).String(), "ana", "t")
 	}
-	if p := a.may("first", "ana"); p == nil || p.Code != realtime.CodeNotFound || len(a.user) != maxAsked {
-		t.Errorf("got %v with %d remembered", p, len(a.user))
+	if to, ok := a.whom("first"); ok || len(a.to) != maxAsked {
+		t.Errorf("got %v with %d remembered", to, len(a.to))
 	}
 }

@@ -18,7 +18,7 @@ func (b *broker) address(c *conn, name string) (topic, *realtime.Problem) {
 		return t, refusal(err)
 	}
 	if t.kind == result {
-		return t, b.asked.may(t.cmd, c.user)
+		return t, b.mayAnswer(c, t.cmd)
 	}
 	if !c.owns(t.thing) {
 		return topic{}, &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("%s is not one of your things", t.thing)}
@@ -66,42 +66,55 @@ const (
 	askedFor = 15 * time.Minute
 )
 
-// asked remembers which credentials each command was sent to.
+// asked remembers which credentials each command was sent to, and for what thing.
 type asked struct {
 	mu    sync.Mutex
-	user  map[string]string // by command
-	order []ask             // oldest first
+	to    map[string]addressee // by command
+	order []ask                // oldest first
 }
+
+type addressee struct{ user, thing string }
 
 type ask struct {
 	cmd string
 	at  time.Time
 }
 
-func newAsked() *asked { return &asked{user: map[string]string{}} }
+func newAsked() *asked { return &asked{to: map[string]addressee{}} }
 
-func (a *asked) remember(cmd, user string) {
+func (a *asked) remember(cmd, user, thing string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
 	for len(a.order) > 0 && (len(a.order) >= maxAsked || now.Sub(a.order[0].at) > askedFor) {
-		delete(a.user, a.order[0].cmd)
+		delete(a.to, a.order[0].cmd)
 		a.order = a.order[1:]
 	}
-	a.user[cmd] = user
+	a.to[cmd] = addressee{user, thing}
 	a.order = append(a.order, ask{cmd, now})
 }
 
-// may says why user may not publish the result of a command. With an open door
-// all users are the same.
-func (a *asked) may(cmd, user string) *realtime.Problem {
+func (a *asked) whom(cmd string) (addressee, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	to, ok := a.user[cmd]
+	to, ok := a.to[cmd]
+	return to, ok
+}
+
+// mayAnswer says why c may not publish the result of a command: it answers for
+// its own things only, and for what was sent to its own credentials. A command
+// that was sent before a restart, or by another node, is known by its thing
+// alone. With an open door all users are the same.
+func (b *broker) mayAnswer(c *conn, cmd string) *realtime.Problem {
+	to, ok := b.asked.whom(cmd)
+	if !ok && b.cfg.Commanded != nil {
+		to.thing, ok = b.cfg.Commanded(cmd)
+		to.user = c.user
+	}
 	switch {
 	case !ok:
 		return &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("no command %q was sent from here in the last %v", cmd, askedFor)}
-	case to != user:
+	case to.user != c.user || !c.owns(to.thing):
 		return &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("command %q was sent to somebody else", cmd)}
 	}
 	return nil

@@ -75,6 +75,23 @@ func commandTopic(thing, action, cmd string) string {
 	return "command/" + thing + "/" + action + "/" + cmd
 }
 
+// responseTopic is where an MQTT 5 device is asked to answer. With the
+// correlation data, which is the command's id, the bare "result" does too.
+func responseTopic(cmd string) string { return "result/" + cmd }
+
+// correlate is the topic that a result is meant for, by what MQTT 5 sends along.
+func correlate(topic string, data []byte) (string, *realtime.Problem) {
+	switch cmd, ok := strings.CutPrefix(topic, "result/"); {
+	case topic == "result" && len(data) == 0:
+		return topic, &realtime.Problem{Code: realtime.CodeMalformed, Message: "publish to result/<cmd>, or to result with the command's correlation data"}
+	case topic == "result":
+		return responseTopic(string(data)), nil
+	case ok && len(data) > 0 && string(data) != cmd:
+		return topic, &realtime.Problem{Code: realtime.CodeInvalid, Message: "the correlation data is that of another command than the topic's"}
+	}
+	return topic, nil
+}
+
 // namesThing says whether a filter asks for the commands of this one thing: it
 // names the thing in full and matches the topic. A filter such as command/#
 // looks at everything and makes nobody a device.
