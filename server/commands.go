@@ -177,45 +177,6 @@ func seconds(c echo.Context, name string, lo, hi float64) (time.Duration, error)
 	return time.Duration(n * float64(time.Second)), nil
 }
 
-// listCommands answers GET /api/commands: the newest first, of things that the
-// user may see.
-func (s *Server) listCommands(c echo.Context) error {
-	limit, err := pageSize(c)
-	if err != nil {
-		return err
-	}
-	path := c.QueryParam("path")
-	if path != "" {
-		if err := realtime.CheckPattern(path); err != nil {
-			return err
-		}
-	}
-	out := []realtime.Invoked{}
-	for _, i := range s.Twins.Commands(maxPage, c.QueryParam("after")) {
-		if path != "" && !realtime.Match(path, i.Thing) || !userOf(c).Covers(i.Thing, realtime.Match) {
-			continue
-		}
-		if len(out) == limit {
-			linkNext(c, out[limit-1].ID)
-			break
-		}
-		out = append(out, i)
-	}
-	return noStore(c).JSON(http.StatusOK, out)
-}
-
-// readCommand answers GET /api/commands/{id}: how far it is, and its way there.
-func (s *Server) readCommand(c echo.Context) error {
-	i, steps, ok := s.Twins.CommandSteps(c.Param("id"))
-	if !ok || !userOf(c).Covers(i.Thing, realtime.Match) {
-		return unknownCommand(c)
-	}
-	return noStore(c).JSON(http.StatusOK, struct {
-		realtime.Invoked
-		Steps []realtime.Step `json:"steps"`
-	}{i, steps})
-}
-
 func unknownCommand(c echo.Context) error {
-	return problem(realtime.CodeNotFound, "no command %s is known; the newest thousand are kept", clip(c.Param("id")))
+	return problem(realtime.CodeNotFound, "no command %s is known, or none any more", clip(c.Param("id")))
 }

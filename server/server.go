@@ -77,7 +77,9 @@ type Deps struct {
 	// Past is the states of things at an earlier moment; without it ?at= says that
 	// there are none.
 	Past PastReader
-	Web  fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+	// Facts are the steps of commands that the twins have forgotten; nil without.
+	Facts FactStore
+	Web   fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
 	// Backup writes everything that is kept. nil refuses GET /api/backup.
 	Backup func(ctx context.Context, w io.Writer) error

@@ -308,7 +308,7 @@ func (s *stages) serverDeps() server.Deps {
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
-		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(),
+		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts,
 		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

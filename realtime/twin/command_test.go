@@ -306,6 +306,14 @@ func TestIDsSortByTime(t *testing.T) {
 	if len(a) != 26 || a >= b || ms != 1790000000000 {
 		t.Errorf("got %s of %d, and %s", a, ms, b)
 	}
+	if at, ok := IDTime(a); !ok || at.UnixMilli() != 1790000000000 {
+		t.Errorf("the id is of %v", at)
+	}
+	for _, id := range []string{"", "01JD", strings.Repeat("u", 26), strings.Repeat("é", 13)} {
+		if at, ok := IDTime(id); ok {
+			t.Errorf("%q is of %v", id, at)
+		}
+	}
 	if newID(noon) == newID(noon) {
 		t.Error("two ids are the same")
 	}

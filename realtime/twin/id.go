@@ -22,3 +22,23 @@ func newID(now time.Time) string {
 	rand.Read(b[10:])
 	return crockford.EncodeToString(b[:])[6:]
 }
+
+// IDTime is when a command with this id was asked for; false when it is no id of
+// a command.
+func IDTime(id string) (time.Time, bool) {
+	if len(id) != 26 {
+		return time.Time{}, false
+	}
+	b, err := crockford.DecodeString("000000" + id)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b[2:10]))).UTC(), true
+}
+
+// FirstID sorts before the ids of all commands that were asked for then or later.
+func FirstID(at time.Time) string {
+	var b [20]byte
+	binary.BigEndian.PutUint64(b[2:10], uint64(max(at.UnixMilli(), 0)))
+	return crockford.EncodeToString(b[:])[6:]
+}
