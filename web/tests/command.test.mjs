@@ -18,8 +18,11 @@ act("SPEED goes from review to acknowledged, and the line obeys", async (t) => {
   await review.getByRole("button", { name: "Confirm SPEED 57 %" }).click();
   await view.steps.getByText("Acknowledged").waitFor();
   await page.locator(".last .steps li.ok").nth(2).waitFor();
-  await view.shows(conveyor, "speed", /5[67]/); // the feedback follows, with the belt's inertia
-  await page.locator(".activity").getByText(/SPEED CV-02 .* acknowledged/).first().waitFor();
+  // Acknowledged is not reached: the belt ramps, and until then both values stand apart.
+  await view.steps.getByText("Watching the value").or(view.steps.getByText("Reached")).waitFor();
+  await view.shows(conveyor, "speed", /5[5-9]/); // the feedback follows, with the belt's inertia
+  await view.steps.getByText("Reached").waitFor();
+  await page.locator(".activity").getByText(/SPEED CV-02 .* reached/).first().waitFor();
 });
 
 act("a limit is named on the screen, and by the server to who goes around it", async (t) => {

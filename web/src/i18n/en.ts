@@ -4,6 +4,7 @@ export const en = {
   skip: "Skip to content",
   plant: "Demo plant",
   history: "History",
+  commands: "Commands",
   overview: "Overview",
   assistant: "Assistant",
   apiDocs: "API docs",

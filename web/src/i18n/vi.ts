@@ -6,6 +6,7 @@ export const vi: Record<keyof typeof en, string> = {
   skip: "Tới nội dung chính",
   plant: "Nhà máy mẫu",
   history: "Lịch sử",
+  commands: "Lệnh",
   overview: "Tổng quan",
   assistant: "Trợ lý",
   apiDocs: "API",
