@@ -34,18 +34,6 @@ func viewToken(t auth.Token) tokenView {
 	return tokenView{ID: t.ID, Name: t.Name, User: t.User, Scopes: scopes, Things: t.Things, Created: t.Created, Expires: t.Expires}
 }
 
-// requirePerson lets through who may issue and revoke: a session, or a token
-// that is as good as one. Otherwise a token for one thing could make itself one
-// for all.
-func (s *Server) requirePerson(next echo.HandlerFunc) echo.HandlerFunc {
-	return s.requireUser(func(c echo.Context) error {
-		if who := userOf(c); who.Kind != auth.BySession && !(who.May(auth.Admin) && who.Everything()) {
-			return problem(realtime.CodeForbidden, "sign in with a password for this, or use a token with the scope admin and for all things")
-		}
-		return next(c)
-	})
-}
-
 // createToken answers POST /api/tokens.
 func (s *Server) createToken(c echo.Context) error {
 	var in struct {
@@ -129,7 +117,7 @@ func (s *Server) listTokens(c echo.Context) error {
 // deleteToken answers DELETE /api/tokens/{id}.
 func (s *Server) deleteToken(c echo.Context) error {
 	user := userOf(c).User
-	if userOf(c).May(auth.Admin) {
+	if userOf(c).May(auth.ManageTokens) {
 		user = "" // anybody's
 	}
 	if err := s.Auth.DeleteToken(c.Request().Context(), user, c.Param("id")); err != nil {
@@ -142,15 +130,13 @@ func (s *Server) deleteToken(c echo.Context) error {
 
 func ownerAsked(c echo.Context) (string, error) {
 	user := c.QueryParam("user")
-	switch {
-	case user == "" || user == userOf(c).User:
+	if user == "" || user == userOf(c).User {
 		return userOf(c).User, nil
-	case !userOf(c).May(auth.Admin):
-		return "", problem(realtime.CodeForbidden, "only an administrator sees the tokens of others")
-	case user == "*":
-		return "", nil
 	}
-	return user, nil
+	if user == "*" {
+		user = ""
+	}
+	return user, userOf(c).Denied(auth.ManageTokens)
 }
 
 // grantToken answers POST /api/token, OAuth2's password flow: its errors are

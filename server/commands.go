@@ -18,18 +18,10 @@ import (
 
 // commandRoutes is what can be asked of things, and what came of it.
 func (s *Server) commandRoutes() {
-	s.echo.POST(thingsPrefix+"*", s.invoke, s.requireUser)
-	s.get("/api/commands", s.listCommands, s.limitAnswer, s.requireUser)
-	s.get("/api/commands/:id", s.readCommand, s.requireUser)
-	s.echo.POST("/api/commands/:id/cancel", s.cancelCommand, s.requireUser)
-}
-
-// mayCommand says why the user may not command anything, or nil.
-func mayCommand(c echo.Context) error {
-	if !userOf(c).May(auth.Command) {
-		return problem(realtime.CodeForbidden, "commanding needs the role operator and, of a token, the scope command")
-	}
-	return nil
+	s.post(thingsPrefix+"*", auth.ReadThings, s.invoke)
+	s.get("/api/commands", auth.ReadCommands, s.listCommands, s.limitAnswer)
+	s.get("/api/commands/:id", auth.ReadCommands, s.readCommand)
+	s.post("/api/commands/:id/cancel", auth.CommandThings, s.cancelCommand)
 }
 
 // invoke answers POST …/actions/{name}: it returns when the command has ended,
@@ -42,9 +34,6 @@ func (s *Server) invoke(c echo.Context) error {
 	}
 	if p.part != "actions" || p.name == "" {
 		return notAllowed(c, p)
-	}
-	if err := mayCommand(c); err != nil {
-		return err
 	}
 	i, err := invocation(c)
 	if err != nil {
@@ -125,9 +114,6 @@ func (s *Server) cancelCommand(c echo.Context) error {
 	i, ok := s.Twins.Command(c.Param("id"))
 	if !ok || !userOf(c).Covers(i.Thing, realtime.Match) {
 		return unknownCommand(c)
-	}
-	if err := mayCommand(c); err != nil {
-		return err
 	}
 	out, err := s.Twins.Cancel(c.Request().Context(), twin.Cancellation{ID: i.ID, User: userOf(c).User, Via: via(c)})
 	s.log.Info("command cancelled", "user", userOf(c).User, "command", i.ID, "status", out.Status, "err", err)

@@ -12,13 +12,14 @@ import (
 
 	"echotwin/realtime"
 	"echotwin/realtime/hub"
+	"echotwin/server/auth"
 )
 
 // connectionRoutes is who is connected, and how many follow a thing.
 func (s *Server) connectionRoutes() {
-	s.get("/api/connections", s.listConnections, s.limitAnswer, s.requireAdmin, s.requirePerson)
-	s.echo.DELETE("/api/connections/:id", s.closeConnection, s.requireAdmin, s.requirePerson)
-	s.get("/api/viewers", s.listViewers, s.limitAnswer, s.requireReader)
+	s.get("/api/connections", auth.ManageConnections, s.listConnections, s.limitAnswer)
+	s.delete("/api/connections/:id", auth.ManageConnections, s.closeConnection)
+	s.get("/api/viewers", auth.ReadThings, s.listViewers, s.limitAnswer)
 }
 
 // connectionView is a connection as administrators see it.

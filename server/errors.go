@@ -47,9 +47,17 @@ type failure struct {
 	Minimum *float64 `json:"minimum,omitempty"`
 	Maximum *float64 `json:"maximum,omitempty"`
 	Path    string   `json:"path,omitempty"` // of a page that does not exist
+	Needs   *needs   `json:"needs,omitempty"`
 
 	status     int
 	retryAfter int // seconds; 0 says nothing
+}
+
+// needs is what would let somebody do what they may not.
+type needs struct {
+	Permission auth.Permission `json:"permission"`
+	Role       auth.Role       `json:"role,omitempty"`
+	Scope      auth.Scope      `json:"scope,omitempty"` // of a token
 }
 
 // problem makes an error for the client.
@@ -63,6 +71,7 @@ func failureOf(err error, path string) failure {
 	var p *realtime.Problem
 	var wait *auth.Throttled
 	var invalid *auth.Invalid
+	var denied *auth.Denied
 	var tooLarge *http.MaxBytesError
 	var he *echo.HTTPError
 	switch {
@@ -79,6 +88,8 @@ func failureOf(err error, path string) failure {
 		return failure{Error: wait.Error(), Code: realtime.CodeTooMany, status: http.StatusTooManyRequests, retryAfter: wait.Seconds()}
 	case errors.As(err, &invalid):
 		return failure{Error: invalid.Message, Code: realtime.CodeInvalid, At: invalid.At, status: http.StatusUnprocessableEntity}
+	case errors.As(err, &denied):
+		return failure{Error: denied.Message, Code: realtime.CodeForbidden, Needs: &needs{denied.Permission, denied.Role, denied.Scope}, status: http.StatusForbidden}
 	case errors.Is(err, auth.ErrWrong), errors.Is(err, auth.ErrNone), errors.Is(err, errNotSignedIn):
 		return failure{Error: err.Error(), Code: codeUnauthorized, status: http.StatusUnauthorized}
 	case errors.Is(err, auth.ErrNotFound):

@@ -13,6 +13,7 @@ import (
 
 	"echotwin/gpt"
 	"echotwin/realtime"
+	"echotwin/server/auth"
 )
 
 const (
@@ -60,11 +61,11 @@ func (s *Server) gptRoutes() {
 		perMinute = questionsPerMinute
 	}
 	limit := s.perMinute(perMinute)
-	s.get("/api/gpt", s.gptSetup, s.requireUser)
-	s.echo.POST("/api/gpt", s.askGPT, s.requireUser, limit)
-	s.get("/api/gpt/runs/:id", s.gptRun, s.requireUser)
-	s.echo.GET("/api/gpt/runs/:id/events", s.gptEvents, s.requireUser)
-	s.echo.POST("/api/gpt/runs/:id/cancel", s.cancelGPT, s.requireUser)
+	s.get("/api/gpt", auth.Ask, s.gptSetup)
+	s.post("/api/gpt", auth.Ask, limit(s.askGPT))
+	s.get("/api/gpt/runs/:id", auth.Ask, s.gptRun)
+	s.getStream("/api/gpt/runs/:id/events", auth.Ask, s.gptEvents)
+	s.post("/api/gpt/runs/:id/cancel", auth.Ask, s.cancelGPT)
 	s.openAIRoutes(limit)
 	if err := s.Metrics.Register(runsCollector{s.Runs}); err != nil {
 		s.log.Warn("the assistant's figures are not in /metrics", "err", err)

@@ -14,19 +14,20 @@ import (
 
 	"echotwin/realtime"
 	"echotwin/realtime/history"
+	"echotwin/server/auth"
 )
 
 // historyRoutes is what things said earlier.
 func (s *Server) historyRoutes() {
-	s.get("/api/history", s.readHistory, s.requireReader, s.needHistory)
+	s.get("/api/history", auth.ReadHistory, s.needHistory(s.readHistory))
 	for _, endpoint := range history.PrometheusEndpoints {
 		path := prometheusPrefix + strings.Replace(endpoint, "/name/", "/:name/", 1)
-		answer := s.prometheus(endpoint)
-		s.get(path, answer, s.limitAnswer, s.requireTokenOrUser, s.needHistory)
+		answer := s.needHistory(s.prometheus(endpoint))
+		s.get(path, auth.ReadHistory, answer, s.limitAnswer, s.takeBasicToken)
 		if strings.HasPrefix(endpoint, "label/") || strings.Contains(endpoint, "metadata") || strings.HasPrefix(endpoint, "status/") {
 			continue // Prometheus knows these by GET only
 		}
-		s.echo.POST(path, answer, s.limitAnswer, s.requireTokenOrUser, s.needHistory)
+		s.post(path, auth.ReadHistory, answer, s.limitAnswer, s.takeBasicToken)
 	}
 }
 

@@ -30,8 +30,8 @@ const (
 
 // streamRoutes is the hub's.
 func (s *Server) streamRoutes() {
-	s.echo.GET("/ws", s.serveWS)
-	s.echo.GET("/events", s.serveEvents, s.requireReader)
+	s.getStream("/ws", auth.Public, s.serveWS)
+	s.getStream("/events", auth.ReadThings, s.serveEvents)
 }
 
 // serveWS answers GET /ws. Who shows nothing may connect, and has to send auth
@@ -42,7 +42,7 @@ func (s *Server) serveWS(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if who != nil && !who.May(auth.Read) {
+	if who != nil && !who.May(auth.ReadThings) {
 		return auth.ErrNone
 	}
 	s.Hub.ServeWS(c.Response(), c.Request(), s.viewer(who, visitOf(c).addr))
@@ -77,11 +77,17 @@ func (s *Server) viewer(who *auth.Identity, address string) hub.Viewer {
 		return hub.Viewer{Address: address}
 	}
 	v := hub.Viewer{User: who.User, Session: who.Session(), Address: address, See: sees(who), Expires: who.Expires}
+	// The table is asked with who they are now, but for what limits this
+	// credential: one session may have given tickets for different things.
 	l := s.live.hold(who)
-	if who.Kind != auth.ByTicket {
-		v.May = func(thing string) bool {
-			return l.who.Load().May(auth.Command) && who.Covers(thing, realtime.Match)
+	v.May = func(thing string) bool {
+		return who.Kind != auth.ByTicket && l.who.Load().May(auth.CommandThings) && who.Covers(thing, realtime.Match)
+	}
+	v.Allow = func(typ string) *realtime.Problem {
+		if who.Kind == auth.ByTicket {
+			return mayFrame(who, typ)
 		}
+		return mayFrame(l.who.Load(), typ)
 	}
 	return v
 }
@@ -89,7 +95,7 @@ func (s *Server) viewer(who *auth.Identity, address string) hub.Viewer {
 // lives are the sessions and tokens that connections were opened with.
 type lives struct {
 	mu sync.Mutex
-	m  map[string]*life // by Identity.Session
+	m  map[string]*life // by Identity.Kind and Session
 
 	recheck chan struct{} // capacity 1
 	stop    context.CancelFunc
@@ -104,7 +110,9 @@ type life struct {
 func (l *lives) hold(who *auth.Identity) *life {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one := l.m[who.Session()]
+	// A session and its tickets live as long, but may not the same.
+	key := string(who.Kind) + " " + who.Session()
+	one := l.m[key]
 	if one == nil {
 		for k := range l.m { // the forgotten one is only not asked about again
 			if len(l.m) < maxLive {
@@ -114,7 +122,7 @@ func (l *lives) hold(who *auth.Identity) *life {
 		}
 		one = &life{}
 		one.who.Store(who)
-		l.m[who.Session()] = one
+		l.m[key] = one
 	}
 	return one
 }
@@ -169,7 +177,7 @@ func (s *Server) checkLive(ctx context.Context) (again bool) {
 			continue
 		}
 		s.live.mu.Lock()
-		delete(s.live.m, was.Session())
+		delete(s.live.m, string(was.Kind)+" "+was.Session())
 		s.live.mu.Unlock()
 	}
 	return again

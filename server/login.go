@@ -90,6 +90,7 @@ func (s *Server) me(c echo.Context) error {
 		Username string     `json:"username"`
 		Role     auth.Role  `json:"role"`
 		Scope    auth.Scope `json:"scope"`
+		Things   []string   `json:"things,omitempty"` // the user's own patterns
 	}
 	who, err := s.identity(c)
 	if err != nil {
@@ -103,7 +104,9 @@ func (s *Server) me(c echo.Context) error {
 		return noStore(c).JSON(http.StatusOK, map[string]bool{"loggedIn": false})
 	}
 	return noStore(c).JSON(http.StatusOK, struct {
-		LoggedIn bool `json:"loggedIn"`
-		User     user `json:"user"`
-	}{true, user{who.User, who.Role, who.Scope}})
+		LoggedIn bool                          `json:"loggedIn"`
+		User     user                          `json:"user"`
+		May      []auth.Permission             `json:"may"`
+		Needs    map[auth.Permission]auth.Role `json:"needs"` // what they may not, with the least role that may
+	}{true, user{who.User, who.Role, who.Scope, who.Limits()}, who.Allowed(), who.Missing()})
 }

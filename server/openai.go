@@ -11,15 +11,16 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"echotwin/gpt"
+	"echotwin/server/auth"
 )
 
 // openAIRoutes let any OpenAI client be a client: set its base URL to …/v1 and
 // its key to a token of ours. The tools are the server's own, so that the
 // answers are grounded on the plant all the same.
 func (s *Server) openAIRoutes(limit echo.MiddlewareFunc) {
-	s.echo.POST("/v1/chat/completions", s.chatCompletions, s.openAIErrors, s.requireUser, limit)
-	s.get("/v1/models", s.openAIModels, s.openAIErrors, s.requireUser)
-	s.get("/v1/models/:model", s.openAIModel, s.openAIErrors, s.requireUser)
+	s.post("/v1/chat/completions", auth.Ask, limit(s.chatCompletions), s.openAIErrors)
+	s.get("/v1/models", auth.Ask, s.openAIModels, s.openAIErrors)
+	s.get("/v1/models/:model", auth.Ask, s.openAIModel, s.openAIErrors)
 }
 
 // An openAIError is an error in the shape that OpenAI clients read.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"echotwin/server/auth"
 )
 
 // schemas are the shapes of bodies, as components of the OpenAPI document.
@@ -329,10 +331,10 @@ func (s *Server) docRoutes() error {
 			return c.Blob(http.StatusOK, typ, b)
 		}
 	}
-	s.get("/docs", s.docsPage, s.limitAnswer)
-	s.get("/openapi.json", blob(echo.MIMEApplicationJSON, api), s.limitAnswer)
-	s.get("/asyncapi.json", blob(echo.MIMEApplicationJSON, asyncAPI), s.limitAnswer)
-	s.get("/docs/streams", func(c echo.Context) error {
+	s.get("/docs", auth.Public, s.docsPage, s.limitAnswer)
+	s.get("/openapi.json", auth.Public, blob(echo.MIMEApplicationJSON, api), s.limitAnswer)
+	s.get("/asyncapi.json", auth.Public, blob(echo.MIMEApplicationJSON, asyncAPI), s.limitAnswer)
+	s.get("/docs/streams", auth.Public, func(c echo.Context) error {
 		pageHeaders(c, pagePolicy)
 		return c.HTMLBlob(http.StatusOK, streams)
 	}, s.limitAnswer)

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"echotwin/realtime"
+	"echotwin/server/auth"
 )
 
 // health answers GET /health: what the seed's does, to see whether the proxy
@@ -92,12 +93,12 @@ func (s *Server) measure() (echo.MiddlewareFunc, error) {
 
 // opsRoutes is for whoever runs the server.
 func (s *Server) opsRoutes() {
-	s.get("/health", s.health)
-	s.get("/livez", s.livez)
-	s.get("/readyz", s.readyz)
-	s.get("/metrics", echoprometheus.NewHandlerWithConfig(echoprometheus.HandlerConfig{Gatherer: s.Metrics}), s.limitAnswer, s.requireScraper)
+	s.get("/health", auth.Public, s.health)
+	s.get("/livez", auth.Public, s.livez)
+	s.get("/readyz", auth.Public, s.readyz)
+	s.get("/metrics", auth.ReadMetrics, echoprometheus.NewHandlerWithConfig(echoprometheus.HandlerConfig{Gatherer: s.Metrics}), s.limitAnswer)
 
-	s.echo.GET("/api/backup", s.backup, s.requireAdmin)
+	s.getStream("/api/backup", auth.ReadBackup, s.backup)
 
 	// echo-contrib registers on an Echo, without guards: so it gets one of its
 	// own, behind ours.
@@ -107,20 +108,8 @@ func (s *Server) opsRoutes() {
 		prof.ServeHTTP(c.Response(), c.Request())
 		return nil
 	}
-	s.get("/debug/pprof/*", profile, s.requireAdmin)
-	s.echo.POST("/debug/pprof/*", profile, s.requireAdmin)
-}
-
-// requireScraper guards /metrics in production: from this machine, or with an
-// administrator's token, which Prometheus sends as its bearer_token.
-func (s *Server) requireScraper(next echo.HandlerFunc) echo.HandlerFunc {
-	admin := s.requireAdmin(next)
-	return func(c echo.Context) error {
-		if !s.Production || visitOf(c).local {
-			return next(c)
-		}
-		return admin(c)
-	}
+	s.get("/debug/pprof/*", auth.Profile, profile)
+	s.post("/debug/pprof/*", auth.Profile, profile)
 }
 
 // runtimeMetrics adds the process's own figures, unless somebody did already.

@@ -145,22 +145,21 @@ func (s *Server) loginPage(c echo.Context) error { return s.page(c, "login.html"
 // docsPage answers GET /docs.
 func (s *Server) docsPage(c echo.Context) error { return s.page(c, "docs.html", docsPolicy) }
 
-// appPage answers GET /app: a browser without a session is sent to the login
-// and comes back, a script is told.
-func (s *Server) appPage(c echo.Context) error {
-	who, err := s.identity(c)
-	if err != nil {
+// appPage answers GET /app.
+func (s *Server) appPage(c echo.Context) error { return s.page(c, "app.html", pagePolicy) }
+
+// toLogin sends a browser without a session to the login, from where it comes
+// back; a script is told.
+func (s *Server) toLogin(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Add(echo.HeaderVary, "Accept, Cookie")
+		err := next(c)
+		if errors.Is(err, errNotSignedIn) && wantsHTML(c.Request()) {
+			noStore(c)
+			return c.Redirect(http.StatusFound, "/login.html?next="+url.QueryEscape(localPath(c.Request().URL.RequestURI())))
+		}
 		return err
 	}
-	c.Response().Header().Add(echo.HeaderVary, "Accept, Cookie")
-	switch {
-	case who != nil:
-		return s.page(c, "app.html", pagePolicy)
-	case wantsHTML(c.Request()):
-		noStore(c)
-		return c.Redirect(http.StatusFound, "/login.html?next="+url.QueryEscape(localPath(c.Request().URL.RequestURI())))
-	}
-	return errNotSignedIn
 }
 
 func (s *Server) page(c echo.Context, name, policy string) error {

@@ -94,7 +94,11 @@ type Deps struct {
 // A Server is the whole of HTTP. It is safe for concurrent use.
 type Server struct {
 	Deps
-	echo    *echo.Echo
+	echo *echo.Echo
+
+	permissions map[string]auth.Permission // by method and path, as registered
+	unruled     []string                   // routes with a permission that there is not
+
 	watch   watchers
 	live    lives
 	proxies proxies
@@ -120,7 +124,7 @@ func New(d Deps) (*Server, error) {
 	for i, o := range d.Origins {
 		d.Origins[i] = strings.ToLower(strings.TrimSuffix(o, "/")) // as browsers write them
 	}
-	s := &Server{Deps: d, log: d.Log, echo: echo.New()}
+	s := &Server{Deps: d, log: d.Log, echo: echo.New(), permissions: map[string]auth.Permission{}}
 	var err error
 	if s.proxies, err = parseProxies(d.TrustedProxies); err != nil {
 		return nil, err
@@ -137,6 +141,9 @@ func New(d Deps) (*Server, error) {
 		return nil, err
 	}
 	if err := s.routes(); err != nil {
+		return nil, err
+	}
+	if err := s.ruled(); err != nil {
 		return nil, err
 	}
 	s.startLive()
@@ -171,17 +178,17 @@ func (s *Server) middleware() error {
 
 // routes is every path that exists.
 func (s *Server) routes() error {
-	s.get("/", s.root)
-	s.get("/login.html", s.loginPage, s.limitAnswer)
-	s.get("/app", s.appPage, s.limitAnswer)
-	s.get("/app/*", s.appPage, s.limitAnswer)
-	s.get("/public/*", s.public, s.limitAnswer)
+	s.get("/", auth.Public, s.root)
+	s.get("/login.html", auth.Public, s.loginPage, s.limitAnswer)
+	s.get("/app", auth.ReadThings, s.appPage, s.limitAnswer, s.toLogin)
+	s.get("/app/*", auth.ReadThings, s.appPage, s.limitAnswer, s.toLogin)
+	s.get("/public/*", auth.Public, s.public, s.limitAnswer)
 
 	s.opsRoutes()
 
-	s.echo.POST("/api/login", s.login)
-	s.echo.POST("/api/logout", s.logout)
-	s.get("/api/me", s.me)
+	s.post("/api/login", auth.Public, s.login)
+	s.post("/api/logout", auth.Public, s.logout)
+	s.get("/api/me", auth.Public, s.me)
 	s.accountRoutes()
 	s.thingRoutes()
 	s.commandRoutes()
@@ -196,27 +203,19 @@ func (s *Server) routes() error {
 
 // accountRoutes is users and what is issued to them and to devices.
 func (s *Server) accountRoutes() {
-	e := s.echo
-	e.POST("/api/token", s.grantToken)
-	e.POST("/api/tickets", s.createTicket, s.requireUser)
+	s.post("/api/token", auth.Public, s.grantToken)
+	s.post("/api/tickets", auth.IssueTickets, s.createTicket)
 
-	s.get("/api/tokens", s.listTokens, s.limitAnswer, s.requirePerson)
-	e.POST("/api/tokens", s.createToken, s.requirePerson)
-	e.DELETE("/api/tokens/:id", s.deleteToken, s.requirePerson)
+	s.get("/api/tokens", auth.OwnAccount, s.listTokens, s.limitAnswer)
+	s.post("/api/tokens", auth.OwnAccount, s.createToken)
+	s.delete("/api/tokens/:id", auth.OwnAccount, s.deleteToken)
 
-	s.get("/api/users", s.listUsers, s.limitAnswer, s.requireAdmin)
-	e.POST("/api/users", s.createUser, s.requireAdmin, s.requirePerson)
-	e.PATCH("/api/users/:name", s.changeUser, s.requirePerson)
-	e.DELETE("/api/users/:name", s.deleteUser, s.requireAdmin, s.requirePerson)
+	s.get("/api/users", auth.ManageUsers, s.listUsers, s.limitAnswer)
+	s.post("/api/users", auth.ManageUsers, s.createUser)
+	s.patch("/api/users/:name", auth.OwnAccount, s.changeUser) // of others by ManageUsers
+	s.delete("/api/users/:name", auth.ManageUsers, s.deleteUser)
 
-	s.get("/api/devices", s.listDevices, s.limitAnswer, s.requireAdmin)
-	e.POST("/api/devices", s.createDevice, s.requireAdmin, s.requirePerson)
-	e.DELETE("/api/devices/:id", s.deleteDevice, s.requireAdmin, s.requirePerson)
-}
-
-// get registers a page or an answer for GET and, as everybody expects, HEAD.
-// Streams are registered with echo.GET alone.
-func (s *Server) get(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
-	s.echo.GET(path, h, m...)
-	s.echo.HEAD(path, h, m...)
+	s.get("/api/devices", auth.ManageDevices, s.listDevices, s.limitAnswer)
+	s.post("/api/devices", auth.ManageDevices, s.createDevice)
+	s.delete("/api/devices/:id", auth.ManageDevices, s.deleteDevice)
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
 
-	"echotwin/realtime"
 	"echotwin/server/auth"
 )
 
@@ -172,31 +171,3 @@ func (s *Server) identify(c echo.Context) (*auth.Identity, error) {
 	}
 	return nil, nil
 }
-
-// requireUser lets nobody through who is not signed in.
-func (s *Server) requireUser(next echo.HandlerFunc) echo.HandlerFunc {
-	return s.require(auth.Read, next)
-}
-
-// requireAdmin lets administrators through, and their tokens of that scope.
-func (s *Server) requireAdmin(next echo.HandlerFunc) echo.HandlerFunc {
-	return s.require(auth.Admin, next)
-}
-
-func (s *Server) require(scope auth.Scope, next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		who, err := s.identity(c)
-		switch {
-		case err != nil:
-			return err
-		case who == nil:
-			return errNotSignedIn
-		case !who.May(scope):
-			return problem(realtime.CodeForbidden, "this needs the scope %s, and yours is %s", scope, who.Scope)
-		}
-		return next(c)
-	}
-}
-
-// userOf is who requireUser let through.
-func userOf(c echo.Context) *auth.Identity { return visitOf(c).who }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -17,8 +16,8 @@ import (
 const telemetryPrefix = "/api/telemetry/"
 
 func (s *Server) telemetryRoutes() {
-	s.echo.POST("/api/telemetry", s.telemetry)
-	s.echo.POST(telemetryPrefix+"*", s.telemetry)
+	s.post("/api/telemetry", auth.Report, s.telemetry)
+	s.post(telemetryPrefix+"*", auth.Report, s.telemetry)
 }
 
 // telemetry answers POST /api/telemetry, {thing: object | array}, and POST
@@ -29,9 +28,9 @@ func (s *Server) telemetryRoutes() {
 // session; a token with the scope command. In development, and only from this
 // machine, anybody.
 func (s *Server) telemetry(c echo.Context) error {
-	may, err := s.speaksFor(c)
-	if err != nil {
-		return err
+	var may func(thing string) bool // nil: for all
+	if who := userOf(c); who != nil {
+		may = sees(who)
 	}
 	r := c.Request()
 	thing := ""
@@ -80,35 +79,6 @@ func (s *Server) refused(c echo.Context, a ingest.Answer, err error) error {
 	}{f, a})
 }
 
-// speaksFor says for which things the request may report; nil means all.
-func (s *Server) speaksFor(c echo.Context) (func(thing string) bool, error) {
-	r := c.Request()
-	secret, bearer := strings.CutPrefix(r.Header.Get(echo.HeaderAuthorization), "Bearer ")
-	var who *auth.Identity
-	var err error
-	if username, password, basic := r.BasicAuth(); basic {
-		who, err = s.Auth.Device(r.Context(), username, password)
-	} else if bearer {
-		if who, err = s.Auth.DeviceToken(r.Context(), strings.TrimSpace(secret)); errors.Is(err, auth.ErrNone) {
-			who, err = s.identity(c)
-		}
-	} else {
-		who, err = s.identity(c)
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case who == nil && s.OpenTelemetry && visitOf(c).local:
-		return nil, nil
-	case who == nil:
-		return nil, errNotSignedIn
-	case who.Kind != auth.ByDevice && !who.May(auth.Command):
-		return nil, problem(realtime.CodeForbidden, "reporting needs a device's credentials, the role operator, or a token with the scope command")
-	}
-	visitOf(c).who = who
-	return sees(who), nil
-}
-
 // DeviceAuth is a's answer to the MQTT door's question who a device is and for
 // which things it speaks.
 func DeviceAuth(a *auth.Auth) func(username, password string) (owns func(thing string) bool, ok bool) {
@@ -116,7 +86,7 @@ func DeviceAuth(a *auth.Auth) func(username, password string) (owns func(thing s
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		who, err := a.Device(ctx, username, password)
-		if err != nil {
+		if err != nil || !who.May(auth.Report) {
 			return nil, false
 		}
 		return func(thing string) bool { return who.Covers(thing, realtime.Match) }, true

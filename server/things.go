@@ -17,35 +17,9 @@ import (
 
 // thingRoutes is the twins, for reading.
 func (s *Server) thingRoutes() {
-	s.get("/.well-known/wot", s.listThings, s.limitAnswer, s.requireReader)
-	s.get("/api/things", s.listThings, s.limitAnswer, s.requireReader)
-	s.get(thingsPrefix+"*", s.readThing, s.limitAnswer, s.requireReader)
-}
-
-// requireReader is requireUser where a ticket will do, too.
-func (s *Server) requireReader(next echo.HandlerFunc) echo.HandlerFunc {
-	guarded := s.requireUser(next)
-	return func(c echo.Context) error {
-		s.takeTicket(c)
-		return guarded(c)
-	}
-}
-
-// takeTicket makes ?ticket= the request's credential, unless it has a header.
-func (s *Server) takeTicket(c echo.Context) {
-	if t := c.QueryParam("ticket"); t != "" && c.Request().Header.Get(echo.HeaderAuthorization) == "" {
-		v := visitOf(c)
-		v.who, v.err = s.Auth.Ticket(c.Request().Context(), t)
-		v.asked = true
-	}
-}
-
-// sees says which things somebody may see; nil means all.
-func sees(who *auth.Identity) func(thing string) bool {
-	if who.Everything() {
-		return nil
-	}
-	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
+	s.get("/.well-known/wot", auth.ReadThings, s.listThings, s.limitAnswer)
+	s.get("/api/things", auth.ReadThings, s.listThings, s.limitAnswer)
+	s.get(thingsPrefix+"*", auth.ReadThings, s.readThing, s.limitAnswer)
 }
 
 // base is the origin that the client used, for links in Thing Descriptions.
@@ -207,8 +181,8 @@ func (s *Server) readThing(c echo.Context) error {
 	return notAllowed(c, p)
 }
 
-// thingPath takes the path apart, names the route, and hides things that the
-// user may not see.
+// thingPath takes the path apart, names the route, hides things that the user
+// may not see and refuses what they may not do.
 func (s *Server) thingPath(c echo.Context) (thingPath, error) {
 	p, err := parseThingPath(strings.TrimPrefix(c.Request().URL.EscapedPath(), thingsPrefix))
 	if err != nil {
@@ -218,7 +192,15 @@ func (s *Server) thingPath(c echo.Context) (thingPath, error) {
 	if !userOf(c).Covers(p.id, realtime.Match) {
 		return p, noThing(p.id) // whether it exists is not theirs to know
 	}
-	return p, nil
+	method := c.Request().Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	permission, ok := thingPermissions[method+" "+p.template()]
+	if !ok {
+		return p, notAllowed(c, p)
+	}
+	return p, denied(userOf(c), permission)
 }
 
 func noThing(id string) error {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -13,10 +14,11 @@ import (
 type userView struct {
 	Username string    `json:"username"`
 	Role     auth.Role `json:"role"`
+	Things   []string  `json:"things,omitempty"`
 	Created  time.Time `json:"created"`
 }
 
-func viewUser(u auth.User) userView { return userView{u.Username, u.Role, u.Created} }
+func viewUser(u auth.User) userView { return userView{u.Username, u.Role, u.Things, u.Created} }
 
 // listUsers answers GET /api/users.
 func (s *Server) listUsers(c echo.Context) error {
@@ -37,11 +39,15 @@ func (s *Server) createUser(c echo.Context) error {
 		Username string    `json:"username"`
 		Password string    `json:"password"`
 		Role     auth.Role `json:"role"`
+		Things   []string  `json:"things"`
 	}
 	if err := decode(c, smallBody, &in); err != nil {
 		return err
 	}
-	u, err := s.Auth.AddUser(c.Request().Context(), in.Username, in.Password, in.Role)
+	if err := checkPatterns(in.Things); err != nil {
+		return err
+	}
+	u, err := s.Auth.AddUser(c.Request().Context(), in.Username, in.Password, in.Role, in.Things...)
 	if err != nil {
 		return err
 	}
@@ -49,44 +55,61 @@ func (s *Server) createUser(c echo.Context) error {
 	return noStore(c).JSON(http.StatusCreated, viewUser(u))
 }
 
-// changeUser answers PATCH /api/users/{name}. Administrators set roles and
-// passwords; everybody may change their own password by showing the old one.
+// changeUser answers PATCH /api/users/{name}. Administrators set roles, things
+// and passwords; everybody may change their own password by showing the old one.
 func (s *Server) changeUser(c echo.Context) error {
 	var in struct {
-		Role     *auth.Role `json:"role"`
-		Password *string    `json:"password"`
-		Old      string     `json:"oldPassword"`
+		Role     *auth.Role      `json:"role"`
+		Things   json.RawMessage `json:"things"` // null lifts the limits
+		Password *string         `json:"password"`
+		Old      string          `json:"oldPassword"`
 	}
 	if err := decode(c, smallBody, &in); err != nil {
 		return err
 	}
 	ctx, who, name := c.Request().Context(), userOf(c), c.Param("name")
-	own := name == who.User && in.Role == nil
-	if !who.May(auth.Admin) && !own {
-		return problem(realtime.CodeForbidden, "only an administrator changes roles and the passwords of others")
+	own := name == who.User
+	if !own || in.Role != nil || in.Things != nil {
+		if err := who.Denied(auth.ManageUsers); err != nil {
+			return err
+		}
 	}
-	if in.Role == nil && in.Password == nil {
-		return &auth.Invalid{Message: "give a role, a password, or both"}
+	things, err := changedThings(in.Things)
+	if err != nil {
+		return err
 	}
-	if in.Password != nil && name == who.User {
+	if in.Role == nil && in.Password == nil && things == nil {
+		return &auth.Invalid{Message: "give a role, things, a password, or more of them"}
+	}
+	if in.Password != nil && own {
 		// A session left open must not be enough to take the account over.
 		if _, err := s.Auth.Verify(ctx, name, in.Old, visitOf(c).addr); err != nil {
 			return err
 		}
 	}
-	if in.Role != nil {
-		if err := s.Auth.SetRole(ctx, name, *in.Role); err != nil {
-			return err
-		}
-	}
-	if in.Password != nil {
-		if err := s.Auth.SetPassword(ctx, name, *in.Password); err != nil {
-			return err
-		}
+	u, err := s.Auth.ChangeUser(ctx, name, auth.Change{Role: in.Role, Things: things, Password: in.Password})
+	if err != nil {
+		return err
 	}
 	s.sessionsChanged()
-	s.log.Info("user changed", "by", who.User, "user", name, "role", in.Role != nil, "password", in.Password != nil)
+	s.log.Info("user changed", "by", who.User, "user", name, "role", u.Role, "things", u.Things, "password", in.Password != nil)
 	return c.NoContent(http.StatusNoContent)
+}
+
+// changedThings reads the member things of a change: nil when it is absent, an
+// empty list when it is null.
+func changedThings(raw json.RawMessage) (*[]string, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	things := []string{}
+	if string(raw) == "null" {
+		return &things, nil
+	}
+	if json.Unmarshal(raw, &things) != nil {
+		return nil, &realtime.Problem{Code: realtime.CodeMalformed, At: "/things", Message: "things is a list of patterns, such as [\"plant/line1/**\"], or null for every thing"}
+	}
+	return &things, checkPatterns(things)
 }
 
 // deleteUser answers DELETE /api/users/{name}.

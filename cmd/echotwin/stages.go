@@ -239,13 +239,7 @@ func (s *stages) device(username, password string) (owns func(string) bool, ok b
 	if owns, ok := s.demo.authenticate(username, password); ok {
 		return owns, true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	id, err := s.auth.Device(ctx, username, password)
-	if err != nil {
-		return nil, false
-	}
-	return func(thing string) bool { return id.Covers(thing, realtime.Match) }, true
+	return server.DeviceAuth(s.auth)(username, password)
 }
 
 // commanded is the thing of a command that the door may not have sent itself.

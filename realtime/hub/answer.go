@@ -40,6 +40,13 @@ func (s *shard) hear(c *conn, m *message, old *recalled) {
 		s.sayError(c, m.ID, &realtime.Problem{Code: codeSignIn, Message: `sign in first: {"type":"auth","token":"…"}`})
 		return
 	}
+	if c.viewer.Allow != nil && c.signBy == 0 {
+		if p := c.viewer.Allow(m.Type); p != nil {
+			old.free()
+			s.sayError(c, m.ID, p)
+			return
+		}
+	}
 	var p *realtime.Problem
 	switch m.Type {
 	case "sub":

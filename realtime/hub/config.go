@@ -54,6 +54,11 @@ type Viewer struct {
 
 	See     func(thing string) bool // whose state and facts it may have; nil means all
 	May     func(thing string) bool // whom it may command; nil means none
+
+	// Allow is why it may not send a type of frame, or nil when it may. Without it
+	// every type is allowed.
+	Allow func(typ string) *realtime.Problem
+
 	Expires time.Time               // the connection ends then; zero means never
 }
 

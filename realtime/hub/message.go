@@ -45,6 +45,15 @@ var types = []struct{ name, example string }{
 	{"help", `{"type":"help"}`},
 }
 
+// Types are the types of frames that a client may send.
+func Types() []string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.name
+	}
+	return names
+}
+
 const (
 	maxID    = 128
 	teachSay = `one JSON object a frame with a "type", such as {"type":"sub","path":"plant/**"}; or the words sub <path>, unsub, replay <time>, live, ping, help`

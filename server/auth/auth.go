@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -78,6 +79,10 @@ type Auth struct {
 	sessions *table[session]
 	tokens   *table[Token]
 	devices  *table[Device]
+
+	// changing is held while a user is changed or deleted, so that two demotions
+	// at once do not each take the other for the administrator who stays.
+	changing sync.Mutex
 
 	hashing   hasher
 	byPair    *throttle // user and address

@@ -125,7 +125,7 @@ func match(pattern, thing string) bool {
 func TestFirstAdministrator(t *testing.T) {
 	t.Run("demo in development", func(t *testing.T) {
 		a := newStores().open(t, Config{})
-		if who, _ := a.signIn(t, "admin", "123456"); who.Role != Administrator || !who.May(Admin) {
+		if who, _ := a.signIn(t, "admin", "123456"); who.Role != Administrator || !who.May(ManageUsers) {
 			t.Errorf("got %+v", who)
 		}
 	})
@@ -326,13 +326,13 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		who, err := a.Token(ctx, secret)
-		if err != nil || who.User != "ana" || !who.May(Command) || who.May(Admin) || !who.Covers("plant/pump", match) || who.Covers("office/lamp", match) {
+		if err != nil || who.User != "ana" || !who.May(CommandThings) || who.May(ManageUsers) || !who.Covers("plant/pump", match) || who.Covers("office/lamp", match) {
 			t.Fatalf("got %+v, %v", who, err)
 		}
 		if err := a.SetRole(ctx, "ana", Viewer); err != nil {
 			t.Fatal(err)
 		}
-		if who, err = a.Token(ctx, secret); err != nil || who.May(Command) || !who.May(Read) {
+		if who, err = a.Token(ctx, secret); err != nil || who.May(CommandThings) || !who.May(ReadThings) {
 			t.Errorf("after the demotion: %+v, %v", who, err)
 		}
 		if _, _, err := a.NewToken(ctx, Token{Name: "more", User: "ana", Scope: Command}); err == nil {
@@ -392,7 +392,7 @@ func TestTickets(t *testing.T) {
 		}
 		for range 2 { // reusable, and on another node
 			got, err := b.Ticket(ctx, ticket)
-			if err != nil || got.Kind != ByTicket || got.User != "admin" || got.May(Command) || !got.May(Read) ||
+			if err != nil || got.Kind != ByTicket || got.User != "admin" || got.May(CommandThings) || !got.May(ReadThings) ||
 				!got.Covers("plant/pump", match) || got.Covers("office/lamp", match) {
 				t.Fatalf("got %+v, %v", got, err)
 			}
@@ -454,7 +454,7 @@ func TestDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	who, err := a.Device(ctx, "pump-1", password)
-	if err != nil || who.Kind != ByDevice || who.May(Read) || !who.Covers("plant/pump", match) || who.Covers("plant/valve", match) {
+	if err != nil || who.Kind != ByDevice || who.May(ReadThings) || !who.Covers("plant/pump", match) || who.Covers("plant/valve", match) {
 		t.Fatalf("got %+v, %v", who, err)
 	}
 	for _, tt := range [][2]string{{"pump-2", password}, {"pump-1", password + "x"}, {"pump-1", ""}, {"", ""}} {

@@ -64,7 +64,7 @@ func (a *Auth) device(ctx context.Context, key string) (*Identity, error) {
 	if expired(d.Expires, time.Now()) {
 		return nil, ErrNone
 	}
-	i := &Identity{Kind: ByDevice, User: d.Username, limits: limit(nil, d.Things), source: ByDevice, ref: key}
+	i := &Identity{Kind: ByDevice, User: d.Username, own: limit(nil, d.Things), source: ByDevice, ref: key}
 	if d.Expires != nil {
 		i.Expires = *d.Expires
 	}

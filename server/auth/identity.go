@@ -10,8 +10,7 @@ import (
 // A Role is what a user is to the plant.
 type Role string
 
-// The roles. An engineer may do what an operator may, and is the one to whom
-// describing the plant will fall.
+// The roles. Each may do what the ones before it may; see permission.go.
 const (
 	Viewer        Role = "viewer"
 	Operator      Role = "operator"
@@ -22,14 +21,18 @@ const (
 // Roles lists them, weakest first.
 var Roles = []Role{Viewer, Operator, Engineer, Administrator}
 
-// A Scope is what may be done. Each includes the ones before it.
+// rank orders roles; -1 is less than all of them.
+func (r Role) rank() int { return slices.Index(Roles, r) }
+
+// A Scope narrows what a token may of all that its user may. Each includes the
+// ones before it.
 type Scope string
 
 // The scopes.
 const (
 	Read    Scope = "read"    // look at things, history and the assistant
 	Command Scope = "command" // and have devices do something, and speak for them
-	Admin   Scope = "admin"   // and manage users, tokens and devices
+	Admin   Scope = "admin"   // and everything else that the role may
 )
 
 // Scopes lists them, weakest first.
@@ -38,14 +41,14 @@ var Scopes = []Scope{Read, Command, Admin}
 // rank orders scopes; -1 is less than all of them.
 func (s Scope) rank() int { return slices.Index(Scopes, s) }
 
-// scope is the most that a role may do.
+// scope is the most that a token of somebody with the role can have.
 func (r Role) scope() Scope {
 	switch r {
 	case Viewer:
 		return Read
-	case Operator, Engineer:
+	case Operator:
 		return Command
-	case Administrator:
+	case Engineer, Administrator:
 		return Admin
 	}
 	return ""
@@ -73,14 +76,14 @@ type Identity struct {
 	Scope   Scope
 	Expires time.Time // zero: never
 
-	// limits are lists of patterns; every one of them must cover a thing.
-	limits [][]string
+	// The lists of patterns that limit the user, and those that limit the token
+	// or ticket besides; every one of them must cover a thing.
+	user [][]string
+	own  [][]string
+
 	source Kind   // where its record is: a ticket's is that of the session or token it came from
 	ref    string // the record's key
 }
-
-// May says whether the identity includes a scope. A device's includes none.
-func (i *Identity) May(s Scope) bool { return i != nil && i.Scope != "" && i.Scope.rank() >= s.rank() }
 
 // Session names what the identity rests on: a session, a token with everything
 // that came from it, or a device's password.
@@ -105,9 +108,10 @@ func (a *Auth) Again(ctx context.Context, i *Identity) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	now.Kind, now.limits = i.Kind, i.limits
 	if i.Kind == ByTicket {
-		now.Scope = weaker(now.Scope, Read)
+		// What limits the token behind it cannot change; the ticket's patterns come
+		// on top.
+		now.Kind, now.Scope, now.own = ByTicket, weaker(now.Scope, Read), i.own
 	}
 	return now, nil
 }
@@ -120,22 +124,44 @@ func (a *Auth) Still(ctx context.Context, i *Identity) bool {
 }
 
 // Everything says whether no pattern limits the identity.
-func (i *Identity) Everything() bool { return len(i.limits) == 0 }
+func (i *Identity) Everything() bool { return len(i.user) == 0 && len(i.own) == 0 }
 
 // Covers says whether a thing lies within the identity's patterns. match is
 // realtime.Match.
 func (i *Identity) Covers(thing string, match func(pattern, thing string) bool) bool {
-	for _, patterns := range i.limits {
-		if !slices.ContainsFunc(patterns, func(p string) bool { return match(p, thing) }) {
-			return false
+	within := func(limits [][]string) bool {
+		for _, patterns := range limits {
+			if !slices.ContainsFunc(patterns, func(p string) bool { return match(p, thing) }) {
+				return false
+			}
 		}
+		return true
 	}
-	return true
+	return within(i.user) && within(i.own)
 }
 
 // Patterns are the lists of patterns that limit the identity; every one of them
 // must cover a thing.
-func (i *Identity) Patterns() [][]string { return i.limits }
+func (i *Identity) Patterns() [][]string {
+	if len(i.user) == 0 {
+		return i.own
+	}
+	return append(slices.Clip(i.user), i.own...)
+}
+
+// Limits are the patterns that the user is limited to, whatever credential
+// showed them.
+func (i *Identity) Limits() []string {
+	if len(i.user) == 0 {
+		return nil
+	}
+	return i.user[0]
+}
+
+// SameThings says whether both cover the same things.
+func (i *Identity) SameThings(o *Identity) bool {
+	return slices.EqualFunc(i.Patterns(), o.Patterns(), slices.Equal[[]string])
+}
 
 // limit adds a list of patterns; an empty list limits nothing.
 func limit(limits [][]string, patterns []string) [][]string {

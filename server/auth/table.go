@@ -64,6 +64,23 @@ func (t *table[T]) get(ctx context.Context, key string) (T, error) {
 	return v, nil
 }
 
+// fresh is get of what the Store has now, for changing it.
+func (t *table[T]) fresh(ctx context.Context, key string) (T, error) {
+	var v T
+	b, err := t.store.Get(ctx, key)
+	if errors.Is(err, t.notFound) {
+		t.forget(key)
+		return v, ErrNotFound
+	}
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("record %q: %w", key, err)
+	}
+	return v, nil
+}
+
 // remember is called under mu. A full table forgets an arbitrary record, which
 // costs its owner one read of the Store.
 func (t *table[T]) remember(key string, v T) {

@@ -63,7 +63,7 @@ func (a *Auth) Ticket(ctx context.Context, s string) (*Identity, error) {
 		return nil, err
 	}
 	i.Kind, i.Scope = ByTicket, weaker(i.Scope, Read)
-	i.limits = limit(i.limits, t.Things)
+	i.own = limit(i.own, t.Things)
 	return i, nil
 }
 

@@ -16,6 +16,10 @@ type User struct {
 	Role     Role      `json:"role"`
 	Created  time.Time `json:"created"`
 
+	// Things are patterns of the things that the user has to do with; none means
+	// every thing.
+	Things []string `json:"things,omitempty"`
+
 	Hash string `json:"hash"` // argon2id
 	ID   string `json:"id"`   // random: a later user of the same name is another one
 	Era  string `json:"era"`  // random, new with each password: sessions of the old one are over
@@ -87,8 +91,9 @@ func (a *Auth) Users(ctx context.Context) ([]User, error) {
 	return us, nil
 }
 
-// AddUser makes a user.
-func (a *Auth) AddUser(ctx context.Context, username, password string, role Role) (User, error) {
+// AddUser makes a user, limited to things when patterns are given; the caller
+// has checked those.
+func (a *Auth) AddUser(ctx context.Context, username, password string, role Role, things ...string) (User, error) {
 	if err := checkUsername(username); err != nil {
 		return User{}, err
 	}
@@ -98,59 +103,93 @@ func (a *Auth) AddUser(ctx context.Context, username, password string, role Role
 	if err := checkRole(role); err != nil {
 		return User{}, err
 	}
-	return a.addUser(ctx, username, password, role)
+	if err := checkLimits(role, things); err != nil {
+		return User{}, err
+	}
+	return a.addUser(ctx, username, password, role, things)
 }
 
-func (a *Auth) addUser(ctx context.Context, username, password string, role Role) (User, error) {
+func (a *Auth) addUser(ctx context.Context, username, password string, role Role, things []string) (User, error) {
 	hash, err := a.hashing.hash(ctx, password)
 	if err != nil {
 		return User{}, err
 	}
 	u := User{
-		Username: username, Role: role, Created: time.Now().UTC().Truncate(time.Second),
+		Username: username, Role: role, Things: things, Created: time.Now().UTC().Truncate(time.Second),
 		Hash: hash, ID: random(), Era: random(), Demo: password == DemoPassword,
 	}
 	return u, a.users.create(ctx, username, u)
 }
 
-// SetPassword gives a user another password, which ends their sessions.
-func (a *Auth) SetPassword(ctx context.Context, username, password string) error {
-	if err := checkPassword(password); err != nil {
-		return err
-	}
-	u, err := a.users.get(ctx, username)
-	if err != nil {
-		return err
-	}
-	if u.Hash, err = a.hashing.hash(ctx, password); err != nil {
-		return err
-	}
-	u.Era, u.Demo = random(), false
-	return a.users.put(ctx, username, u)
+// A Change is what becomes different of a user; nil stays as it is.
+type Change struct {
+	Role     *Role
+	Things   *[]string // an empty list lifts the limits; the caller has checked the patterns
+	Password *string   // ends the user's sessions
 }
 
-// SetRole gives a user another role. There is always an administrator.
-func (a *Auth) SetRole(ctx context.Context, username string, role Role) error {
-	if err := checkRole(role); err != nil {
-		return err
-	}
-	u, err := a.users.get(ctx, username)
-	if err != nil {
-		return err
-	}
-	if role != Administrator {
-		if err := a.anotherAdministrator(ctx, username); err != nil {
-			return err
+// ChangeUser changes a user, all of it or nothing. There is always an
+// administrator.
+func (a *Auth) ChangeUser(ctx context.Context, username string, c Change) (User, error) {
+	if c.Role != nil {
+		if err := checkRole(*c.Role); err != nil {
+			return User{}, err
 		}
 	}
-	u.Role = role
-	return a.users.put(ctx, username, u)
+	hash := ""
+	if c.Password != nil {
+		if err := checkPassword(*c.Password); err != nil {
+			return User{}, err
+		}
+		var err error
+		if hash, err = a.hashing.hash(ctx, *c.Password); err != nil { // before the lock: it takes a while
+			return User{}, err
+		}
+	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	u, err := a.users.fresh(ctx, username)
+	if err != nil {
+		return User{}, err
+	}
+	if c.Role != nil {
+		if u.Role == Administrator && *c.Role != Administrator {
+			if err := a.anotherAdministrator(ctx, username); err != nil {
+				return User{}, err
+			}
+		}
+		u.Role = *c.Role
+	}
+	if c.Things != nil {
+		u.Things = *c.Things
+	}
+	if err := checkLimits(u.Role, u.Things); err != nil {
+		return User{}, err
+	}
+	if hash != "" {
+		u.Hash, u.Era, u.Demo = hash, random(), false
+	}
+	return u, a.users.put(ctx, username, u)
+}
+
+// SetPassword gives a user another password, which ends their sessions.
+func (a *Auth) SetPassword(ctx context.Context, username, password string) error {
+	_, err := a.ChangeUser(ctx, username, Change{Password: &password})
+	return err
+}
+
+// SetRole gives a user another role.
+func (a *Auth) SetRole(ctx context.Context, username string, role Role) error {
+	_, err := a.ChangeUser(ctx, username, Change{Role: &role})
+	return err
 }
 
 // DeleteUser ends everything that was issued to them. There is always an
 // administrator.
 func (a *Auth) DeleteUser(ctx context.Context, username string) error {
-	u, err := a.users.get(ctx, username)
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	u, err := a.users.fresh(ctx, username)
 	if err != nil {
 		return err
 	}
@@ -211,7 +250,7 @@ func (a *Auth) firstAdministrator(ctx context.Context, c Config) error {
 	default:
 		password = DemoPassword
 	}
-	_, err = a.addUser(ctx, DemoUser, password, Administrator)
+	_, err = a.addUser(ctx, DemoUser, password, Administrator, nil)
 	if errors.Is(err, ErrExists) { // another node was first
 		a.generated = ""
 		return nil
@@ -239,6 +278,18 @@ func checkPassword(s string) error {
 func checkRole(r Role) error {
 	if !slices.Contains(Roles, r) {
 		return &Invalid{"/role", "a role is one of viewer, operator, engineer, admin"}
+	}
+	return nil
+}
+
+// checkLimits refuses an administrator who sees only a part: they manage users
+// and devices of every thing, and could lift their own limits.
+func checkLimits(r Role, things []string) error {
+	if len(things) > maxPatterns {
+		return &Invalid{"/things", "at most 64 patterns"}
+	}
+	if r == Administrator && len(things) > 0 {
+		return &Invalid{"/things", "an administrator has to do with every thing; give another role, or no patterns"}
 	}
 	return nil
 }

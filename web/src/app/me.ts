@@ -1,17 +1,37 @@
+/** What somebody can be allowed, in the words of GET /api/me. */
+export type Permission =
+  | "readThings" | "readHistory" | "readCommands" | "readAlarms" | "ask" | "issueTickets"
+  | "commandThings" | "writeProperties" | "ackAlarms" | "shelveAlarms" | "report"
+  | "editThings" | "editAlarms" | "ownAccount"
+  | "manageUsers" | "manageTokens" | "manageDevices" | "manageConnections" | "readBackup" | "readMetrics" | "profile";
+
 /** Who is signed in, as /api/me says it. */
 export interface Me {
   username: string;
   /** viewer, operator, engineer or admin; "" when the server has none. */
   role: string;
+  /** Patterns of the things that they have to do with; empty for every thing. */
+  things: readonly string[];
+  may: ReadonlySet<string>;
+  /** What they may not, with the least role that may. */
+  needs: Readonly<Record<string, string>>;
   /** Whether the server lets commands of this user through; it checks by itself. */
   mayCommand: boolean;
 }
 
+interface Answer {
+  loggedIn?: boolean;
+  user?: { username?: string; role?: string; things?: string[] };
+  may?: string[];
+  needs?: Record<string, string>;
+}
+
 /** Null: nobody is signed in. */
 export function readMe(answer: unknown): Me | null {
-  const { loggedIn, user } = (answer ?? {}) as { loggedIn?: boolean; user?: { username?: string; role?: string; scope?: string } };
+  const { loggedIn, user, may, needs } = (answer ?? {}) as Answer;
   if (!loggedIn || !user?.username) return null;
-  return { username: user.username, role: user.role ?? "", mayCommand: user.scope === "command" || user.scope === "admin" };
+  const all = new Set(may);
+  return { username: user.username, role: user.role ?? "", things: user.things ?? [], may: all, needs: needs ?? {}, mayCommand: all.has("commandThings") };
 }
 
 /** LN for "Lan Nguyễn", AD for "admin". */
