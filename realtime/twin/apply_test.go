@@ -269,7 +269,7 @@ func TestStateAsItIsServed(t *testing.T) {
 	got, err := json.Marshal(s)
 	want := `{"thing":"plant/line1/conveyor-2","title":"Conveyor 2","seq":7,"properties":{` +
 		`"extra":{"value":[1],"ts":"2026-11-23T12:00:00Z","at":"2026-11-23T12:00:00.005Z","age":1.2,"seq":7,"quality":"good","undescribed":true},` +
-		`"speed":{"value":60.4,"unit":"%","ts":"2026-11-23T12:00:00Z","at":"2026-11-23T12:00:00.005Z","age":1.2,"seq":7,"quality":"good","title":"Speed"}}}`
+		`"speed":{"value":60.4,"unit":"%","ts":"2026-11-23T12:00:00Z","at":"2026-11-23T12:00:00.005Z","age":1.2,"seq":7,"quality":"good","title":"Speed","period":1}}}`
 	if !ok || err != nil || string(got) != want {
 		t.Errorf("got  %s, %v\nwant %s", got, err, want)
 	}

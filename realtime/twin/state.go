@@ -2,6 +2,7 @@ package twin
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -71,6 +72,18 @@ func (p *property) limit() int64 {
 		return max(periodFactor*p.spec.period, periodFloor)
 	}
 	return p.pace.limit()
+}
+
+// period is how many seconds are expected from reading to reading, and whether
+// that was learnt; 0 while unknown.
+func (p *property) period() (seconds float64, learnt bool) {
+	if p.spec != nil && p.spec.period > 0 {
+		return float64(p.spec.period) / 1000, false
+	}
+	if p.pace.limit() == 0 {
+		return 0, false
+	}
+	return math.Round(p.pace.mean) / 1000, true
 }
 
 // deadline is when the value grows stale, in ms, or 0 for never.
@@ -152,6 +165,9 @@ type PropertyState struct {
 	Quality     string          `json:"quality"`
 	Title       string          `json:"title,omitempty"`
 	Undescribed bool            `json:"undescribed,omitempty"`
+
+	Period float64 `json:"period,omitempty"` // seconds expected between readings; 0 while unknown
+	Learnt bool    `json:"learnt,omitempty"` // the period is a mean of what came, nobody gave it
 }
 
 // State is the state of one thing; false when there is no such thing.
@@ -217,6 +233,7 @@ func (p *property) state(now time.Time) PropertyState {
 	if p.spec != nil {
 		s.Title, s.Unit = p.spec.title, p.spec.unit
 	}
+	s.Period, s.Learnt = p.period()
 	if p.value != nil {
 		s.TS, s.At = stamp(p.ts), stamp(p.at)
 		s.Age = float64(max(now.UnixMilli()-p.fresh(), 0)) / 1000

@@ -1,7 +1,7 @@
 import { compareCode, compareOf, lengthOf, codeOf, momentOf, momentText, type Compare, type Span } from "../trend/range";
 
 /** The pages that exist, by the last part of their path. */
-const pages = ["overview", "history", "commands", "connections"] as const;
+const pages = ["overview", "things", "thing", "history", "commands", "connections"] as const;
 export type Page = (typeof pages)[number];
 
 /** Which time the trends of a page show. */
@@ -21,6 +21,8 @@ const tenMinutes = 600_000;
 class Route {
   page = $state<Page>("overview");
   thing = $state("");
+  /** The thing that the page of one thing is about: what follows /app/things/. */
+  about = $state("");
   /** Everything that the URL says. A new object when it changed by Back, Forward or a link. */
   query = $state.raw(new URLSearchParams());
 
@@ -38,10 +40,10 @@ class Route {
   }
 
   /** Shows another page, with nothing of the URL of this one but the moment of a replay. */
-  go(page: Page, query: Record<string, string | string[]> = {}): void {
+  go(page: Page, query: Record<string, string | string[]> = {}, about = ""): void {
     const here = new URLSearchParams(location.search);
     const kept = Object.fromEntries([...here].filter(([name]) => name === "at" || name === "speed"));
-    history.pushState(null, "", hrefOf(page, { ...query, ...kept }));
+    history.pushState(null, "", hrefOf(page, { ...query, ...kept }, about));
     this.#read();
   }
 
@@ -81,18 +83,29 @@ class Route {
 
   #read(): void {
     const query = new URLSearchParams(location.search);
-    const last = location.pathname.split("/")[2];
+    const [, , name, ...rest] = location.pathname.split("/");
+    const about = rest.filter(Boolean).map(decoded).join("/");
     this.query = query;
-    this.page = pages.find((p) => p === last) ?? "overview";
+    this.about = name === "things" ? about : "";
+    this.page = this.about ? "thing" : (pages.find((p) => p === name) ?? "overview");
     this.thing = query.get("thing") ?? "plant/line1/conveyor-2";
   }
 }
 
-/** Where a page is. */
-export function hrefOf(page: Page, query: Record<string, string | string[]> = {}): string {
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // no address of ours; then there is no such thing
+  }
+}
+
+/** Where a page is; that of one thing is below the list of all. */
+export function hrefOf(page: Page, query: Record<string, string | string[]> = {}, about = ""): string {
   const all = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) for (const one of [value].flat()) all.append(name, one);
-  return (page === "overview" ? "/app" : `/app/${page}`) + text(all);
+  const path = page === "overview" ? "/app" : page === "thing" ? `/app/things/${about.split("/").map(encodeURIComponent).join("/")}` : `/app/${page}`;
+  return path + text(all);
 }
 
 /** A path and a time stay readable: slashes and colons need no escape in a query. */
@@ -102,10 +115,10 @@ function text(query: URLSearchParams): string {
 }
 
 /** For a link inside the application: an ordinary click changes the page without loading it; others are the browser's. */
-export function follow(e: MouseEvent, page: Page, query: Record<string, string | string[]> = {}): void {
+export function follow(e: MouseEvent, page: Page, query: Record<string, string | string[]> = {}, about = ""): void {
   if (e.button !== 0 || e.ctrlKey || e.metaKey || e.shiftKey || e.altKey) return;
   e.preventDefault();
-  route.go(page, query);
+  route.go(page, query, about);
 }
 
 export const route = new Route();

@@ -4,6 +4,9 @@ import { readDescription, type Description } from "./td";
 /** At most one look for a description per thing in this time: an undescribed device is not asked about at 10 Hz. */
 const askAgainAfter = 30_000;
 const atOnce = 4;
+/** The list is fetched in pages, as many as a server has things at most. */
+const pageSize = 1000;
+const most = 20_000;
 
 /**
  * The Thing Descriptions, fetched once, and one by one for things that appear
@@ -11,6 +14,8 @@ const atOnce = 4;
  */
 export class Catalog {
   readonly descriptions = new Map<string, Description>();
+  /** Whether all were fetched once. */
+  loaded = false;
   #fetch: (path: string) => Promise<unknown>;
   #asked = new Map<string, number>();
   #asking = 0;
@@ -26,9 +31,13 @@ export class Catalog {
   }
 
   async load(): Promise<void> {
-    const all = await this.#fetch("/api/things");
-    if (!Array.isArray(all)) return;
-    for (const td of all) this.#add(td);
+    for (let after = ""; ; ) {
+      const page = await this.#fetch(`/api/things?limit=${pageSize}${after && `&after=${after}`}`);
+      if (!Array.isArray(page)) return;
+      for (const td of page) after = this.#add(td)?.id ?? after;
+      if (page.length < pageSize || this.descriptions.size >= most) break;
+    }
+    this.loaded = true;
     this.#listeners.tell();
   }
 
@@ -49,8 +58,9 @@ export class Catalog {
     }
   }
 
-  #add(td: unknown): void {
+  #add(td: unknown): Description | null {
     const d = readDescription(td);
     if (d) this.descriptions.set(d.id, d);
+    return d;
   }
 }

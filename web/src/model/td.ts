@@ -52,8 +52,18 @@ export interface Description {
   undescribed: boolean;
   properties: Map<string, Property>;
   actions: Map<string, Action>;
+  /** Names of actions that take something else than one number. */
+  otherActions: readonly string[];
   /** What its events are called. */
   events: Map<string, Titles>;
+  /** Its semantic types, such as Pump. */
+  types: readonly string[];
+  /** What else is said about it, "" when nothing is. */
+  text: Titles;
+  /** Where its links to other things of this system lead. */
+  contains: readonly string[];
+  partOf: readonly string[];
+  feeds: readonly string[];
 }
 
 const urn = "urn:echotwin:";
@@ -64,15 +74,39 @@ export function readDescription(td: unknown): Description | null {
   const id = text(o.id);
   if (!id) return null;
   const path = id.startsWith(urn) ? id.slice(urn.length) : id;
+  const actions = mapOf(o.actions, readAction);
   return {
     id: path,
     tag: text(o["echotwin:tag"]),
     titles: titles(o, path.slice(path.lastIndexOf("/") + 1)),
     undescribed: o["echotwin:undescribed"] === true,
     properties: mapOf(o.properties, readProperty),
-    actions: mapOf(o.actions, readAction),
+    actions,
+    otherActions: Object.keys(object(o.actions)).filter((name) => !actions.has(name)),
     events: mapOf(o.events, (name, e) => titles(e, name)),
+    types: [o["@type"]].flat().map(text).filter((type) => type && type !== "Thing"),
+    text: both(object(o.descriptions), text(o.description)),
+    contains: linked(o.links, "contains", "item"),
+    partOf: linked(o.links, "partOf", "collection", "up"),
+    feeds: linked(o.links, "feeds"),
   };
+}
+
+/** The things that links with one of these relations lead to. */
+function linked(links: unknown, ...rels: string[]): string[] {
+  const out = new Set<string>();
+  for (const link of Array.isArray(links) ? links.map(object) : []) {
+    const rel = text(link.rel).replace(/^echotwin:/, "");
+    const thing = rels.includes(rel) ? thingOf(text(link.href)) : "";
+    if (thing) out.add(thing);
+  }
+  return [...out];
+}
+
+/** The thing that an address means: urn:echotwin:a/b, /api/things/a/b on any origin, or the bare path. */
+function thingOf(href: string): string {
+  const path = href.startsWith(urn) ? href.slice(urn.length) : href.replace(/^(https?:\/\/[^/]+)?\/?api\/things\//, "");
+  return /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+){0,7}$/.test(path) ? path : "";
 }
 
 /** A property that no description names: shown under its own name. */
@@ -132,9 +166,12 @@ function mapOf<T>(value: unknown, read: (name: string, members: Members) => T | 
 }
 
 function titles(o: Members, fallback: string): Titles {
-  const both = object(o.titles);
-  const en = text(both.en) || text(o.title) || fallback;
-  return { en, vi: text(both.vi) || en };
+  return both(object(o.titles), text(o.title) || fallback);
+}
+
+function both(said: Members, fallback: string): Titles {
+  const en = text(said.en) || fallback;
+  return { en, vi: text(said.vi) || en };
 }
 
 function positive(value: unknown): number | undefined {

@@ -1,0 +1,136 @@
+// The pages of things: found by words and state, opened by a link, live, and every part of the page of one.
+import assert from "node:assert/strict";
+import { phone } from "./harness/browser.mjs";
+import { act } from "./harness/stage.mjs";
+import { englishFinder, textsOfPage } from "./harness/words.mjs";
+
+const row = (page, thing) => page.locator(`[data-thing="${thing}"]`);
+const property = (page, name) => page.locator(`tr[data-property="${name}"]`);
+
+async function open(t, path, options = {}) {
+  const w = await t.window(options);
+  await w.signIn();
+  await w.page.goto(path);
+  await w.page.locator(".link b").filter({ hasText: /^(Live|Trực tiếp)$/ }).waitFor();
+  return w;
+}
+
+act("things are found, the address keeps what is looked for, and a row opens the page of its thing", async (t) => {
+  const { page } = await open(t, "/app/things");
+  await row(page, "plant/line1/conveyor-2").locator(".v").first().waitFor();
+  const all = await page.locator("[data-thing]").count();
+  assert.ok(all > 10, `${all} things`);
+
+  // The tree is closed and opened by the keyboard.
+  const line = page.getByRole("button", { name: /^Hide what is in line1$/ });
+  await line.focus();
+  await page.keyboard.press("Enter");
+  await row(page, "plant/line1/conveyor-2").waitFor({ state: "detached" });
+  await page.keyboard.press("Enter");
+  await row(page, "plant/line1/conveyor-2").waitFor();
+
+  await page.getByRole("searchbox", { name: "Find" }).fill("bang tai 2"); // as people type without accents
+  await page.waitForFunction(() => document.querySelectorAll("[data-thing]").length < 4);
+  await page.getByRole("button", { name: "List" }).click();
+  await page.waitForFunction(() => location.search.includes("q=bang+tai+2") && location.search.includes("as=list"));
+  await page.reload();
+  await row(page, "plant/line1/conveyor-2").waitFor();
+  assert.ok((await page.locator("[data-thing]").count()) < 4, "the address says what is looked for");
+
+  await page.getByRole("searchbox", { name: "Find" }).fill("no such thing anywhere");
+  await page.getByText("No thing matches.").waitFor();
+  await page.getByRole("button", { name: "Clear the filters" }).click();
+  await row(page, "plant/line1/tank").waitFor();
+
+  await row(page, "plant/line1/conveyor-2").getByRole("link").click();
+  await page.getByRole("heading", { level: 1, name: /CV-02/ }).waitFor();
+  assert.equal(new URL(page.url()).pathname, "/app/things/plant/line1/conveyor-2");
+  await page.goBack();
+  await row(page, "plant/line1/tank").waitFor();
+});
+
+act("a device that goes offline and values that grow old are seen at one glance", async (t) => {
+  const { server, device } = await t.quietServer();
+  await device.say({ speed: 60, temperature: 41 });
+  const { page } = await open(t, "/app/things", { url: server.url });
+  await row(page, device.thing).getByText("60").waitFor();
+  await device.client.publishAsync(`status/${device.thing}`, "offline", { qos: 1 });
+  await row(page, device.thing).getByText("Offline").waitFor({ state: "attached" });
+  await page.getByRole("button", { name: "Offline" }).click();
+  await row(page, device.thing).waitFor();
+  await device.client.publishAsync(`status/${device.thing}`, "online", { qos: 1 });
+  await page.getByText("No thing matches.").waitFor();
+});
+
+act("the page of a thing shows its values as they come, and how far each can be trusted", async (t) => {
+  const { server, device } = await t.quietServer();
+  await device.say({ speed: 60, temperature: 41 });
+  const { page } = await open(t, `/app/things/${device.thing}`, { url: server.url });
+  const temperature = property(page, "temperature");
+  await temperature.getByText("41.0").waitFor();
+  await temperature.getByText("Good").waitFor();
+  await property(page, "running").getByText("No reading").waitFor();
+  await device.say({ temperature: 88.25 });
+  await temperature.getByText("88.3").waitFor();
+  await temperature.getByRole("img", { name: "Priority 2" }).waitFor();
+  await device.say({ temperature: 500 });
+  await temperature.getByText("Out of range").waitFor();
+  await device.say({ temperature: "hot" });
+  await temperature.getByText("Wrong type").waitFor();
+  await page.getByRole("region", { name: "Events" }).getByText(/the description says number/).waitFor();
+
+  // What a script gets, held and gone on with.
+  const stream = page.getByRole("region", { name: "Live stream" });
+  await stream.getByRole("button", { name: "Open the stream" }).click();
+  await stream.getByText('"type":"snapshot"').waitFor();
+  await stream.getByRole("button", { name: "Pause" }).click();
+  await device.say({ speed: 61.5 });
+  await stream.getByText(/1 came since/).waitFor();
+  assert.equal(await stream.getByText('"speed":61.5').count(), 0, "it stands still");
+  await stream.getByRole("button", { name: "Go on" }).click();
+  await stream.getByText('"speed":61.5').waitFor();
+  await stream.getByRole("button", { name: "Close the stream" }).click();
+  await stream.getByRole("button", { name: "Open the stream" }).waitFor();
+
+  const td = page.getByRole("region", { name: "Description" });
+  await td.locator("summary").click();
+  await td.getByText('"echotwin:tag": "CV-02"').waitFor();
+  const [file] = await Promise.all([page.waitForEvent("download"), td.getByRole("link", { name: "Download" }).click()]);
+  assert.equal(file.suggestedFilename(), "plant-line1-conveyor-2.td.json");
+});
+
+act("the page of a thing sends a command after a review, and says when there is no such thing", async (t) => {
+  const { server, device } = await t.quietServer();
+  await device.obey(() => ({ ok: true }));
+  await device.say({ speed: 60 });
+  const { page } = await open(t, `/app/things/${device.thing}`, { url: server.url });
+  await page.getByRole("spinbutton", { name: "SPEED" }).fill("80");
+  await page.getByRole("button", { name: "Review and send" }).click();
+  await page.getByRole("button", { name: /^Confirm/ }).click();
+  await page.getByRole("list", { name: "Command state" }).getByText("Acknowledged").waitFor();
+  await page.goto("/app/things/no/such-thing");
+  await page.getByText("There is no thing no/such-thing, or you may not see it.").waitFor();
+  t.expectComplaint(/404/);
+});
+
+const looks = [
+  { name: "desk", options: {} },
+  { name: "phone in Vietnamese", options: { size: phone, lang: "vi" } },
+  { name: "dark phone", options: { size: phone, theme: "dark" } },
+];
+for (const path of ["/app/things", "/app/things/plant/line1/conveyor-2"]) {
+  for (const { name, options } of looks) {
+    act(`axe finds nothing on ${path}: ${name}`, async (t) => {
+      const w = await open(t, path, options);
+      await w.page.locator("[data-thing] .v, tr[data-property] .value").first().waitFor();
+      assert.deepEqual(await w.axe(), []);
+      const [wide, screen] = await w.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(wide <= screen, `the page is ${wide} px wide on a screen of ${screen}`);
+      if (options.lang === "vi") {
+        const english = await englishFinder();
+        // A button of the trends is called CSV in both languages.
+        assert.deepEqual(english((await w.page.evaluate(textsOfPage)).filter((text) => text !== "CSV")), []);
+      }
+    });
+  }
+}
