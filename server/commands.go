@@ -63,6 +63,25 @@ func (s *Server) invoke(c echo.Context) error {
 	return noStore(c).JSON(invokedStatus(done.Status), done)
 }
 
+// readAction answers GET …/actions/{name}: what stands for and against it now.
+func (s *Server) readAction(c echo.Context, p thingPath) error {
+	r, err := s.Twins.Readiness(c.Request().Context(), p.id, p.name)
+	if err != nil {
+		return err
+	}
+	for i := range r.Interlocks {
+		for name := range r.Interlocks[i].Values {
+			if thing, _, other := strings.Cut(name, ":"); other && !userOf(c).Covers(thing, realtime.Match) {
+				delete(r.Interlocks[i].Values, name)
+			}
+		}
+	}
+	return noStore(c).JSON(http.StatusOK, struct {
+		twin.Readiness
+		May bool `json:"may"` // whether who asks may command it
+	}{r, mayCommand(c) == nil})
+}
+
 // invocation reads what a request asks for. The body is the bare input, so
 // everything else is in the query or in headers.
 func invocation(c echo.Context) (realtime.Invocation, error) {

@@ -129,6 +129,8 @@ func commandOperations() []operation {
 	return []operation{
 		{method: "POST", path: "/api/things/{id}/actions/{name}", tag: tag, summary: "Have a thing do something", access: user, params: []string{"id", "name", "timeout", "confirm", "commandReason", "idempotencyKey", "key", "prefer"}, body: "Value", answer: "Command", errors: []int{400, 404, 409, 413, 422, 429, 502, 503, 504},
 			note: "Needs the role operator. The answer comes when the device has answered: 200 it says done, 502 it says no, 504 no answer in time, so the outcome is unknown (both with the command). 422 names the limit that the input breaks, or what the risk of the action wants (confirm, reason); 409 a device that is not connected, a condition that does not hold (interlock), or a command that was superseded or cancelled meanwhile. With Prefer: respond-async the answer is 202 as soon as the command is accepted, and the header Location says where to ask; with Prefer: wait=5 after five seconds at the latest."},
+		{method: "GET", path: "/api/things/{id}/actions/{name}", tag: tag, summary: "What stands for and against an action now", access: reader, params: []string{"id", "name"}, answer: "Readiness", errors: []int{404},
+			note: "Its risk, how its interlocks stand and with what values, who commanded the thing last, and which commands a new one would supersede. An interlock that nobody knows of (holds null) lets no command pass."},
 		{method: "GET", path: "/api/commands", tag: tag, summary: "The audit of commands, the newest first", access: user, params: []string{"path", "commandAction", "commandUser", "commandStatus", "commandVia", "commandFrom", "commandTo", "commandFormat", "limit", "after"}, answer: "Commands", errors: []int{400, 422, 503},
 			note: "Also those that are older than the newest thousand, for as long as facts are kept. Link: rel=\"next\" says more; a page may then be shorter than limit. With Accept: text/csv a table."},
 		{method: "GET", path: "/api/commands/{id}", tag: tag, summary: "One command, with its steps and their evidence", access: user, params: []string{"command"}, answer: "CommandSteps", errors: []int{404}},
@@ -273,7 +275,7 @@ func (op operation) responses() map[string]any {
 	if op.path == "/readyz" {
 		rs["503"] = map[string]any{"description": "A part is not", "content": content(echo.MIMEApplicationJSON, "Ready")}
 	}
-	if op.tag == "commands" && strings.HasPrefix(op.path, "/api/things/") && op.method == http.MethodPost {
+	if strings.HasSuffix(op.path, "/actions/{name}") && op.method == http.MethodPost {
 		rs["202"] = map[string]any{"description": "Accepted, and still under way", "content": content(echo.MIMEApplicationJSON, "Command"),
 			"headers": map[string]any{"Location": map[string]any{"description": "Where to ask for it", "schema": map[string]any{"type": "string"}}}}
 		for _, e := range []string{"502", "504"} {

@@ -173,6 +173,10 @@ func (s *Server) readThing(c echo.Context) error {
 		}{state, s.Hub.Viewers(p.id)})
 	case "properties":
 		return s.readProperties(c, p)
+	case "actions":
+		if p.name != "" {
+			return s.readAction(c, p)
+		}
 	case "events":
 		if p.name != "" && c.Request().Method == http.MethodGet {
 			return s.streamEvents(c, p)
@@ -213,7 +217,7 @@ func notAllowed(c echo.Context, p thingPath) error {
 	allow := "GET, HEAD"
 	switch {
 	case p.part == "actions" && p.name != "":
-		allow = "POST"
+		allow = "GET, HEAD, POST"
 	case p.sse || p.part == "events" && p.name != "":
 		allow = "GET"
 	case p.part == "actions" || p.part == "events":

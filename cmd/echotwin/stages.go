@@ -254,7 +254,7 @@ func (s *stages) commanded(cmd string) (thing string, ok bool) {
 }
 
 func (s *stages) openTwins(ctx context.Context) error {
-	c := twin.Config{Log: s.ingest}
+	c := twin.Config{Log: s.ingest, Query: s.query}
 	if s.door != nil {
 		c.Devices = s.door
 	}

@@ -18,6 +18,8 @@ type action struct {
 	group    string    // of its commands only the newest counts; "" is for none
 	feedback *feedback // nil: its effect is not verified
 	cancel   string    // the action that stops it; "" for none
+
+	interlocks []interlock // all of them must hold
 }
 
 func (d *description) readActions(doc map[string]any) *realtime.Problem {
@@ -41,6 +43,9 @@ func (d *description) readActions(doc map[string]any) *realtime.Problem {
 		a.cancel, _ = m["echotwin:cancel"].(string)
 		d.actions[name] = a
 		var problem *realtime.Problem
+		if a.interlocks, problem = readInterlocks(m, place); problem != nil {
+			return problem
+		}
 		a.feedback, problem = d.readFeedback(m, place)
 		return problem
 	})

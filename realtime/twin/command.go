@@ -118,8 +118,14 @@ func (t *Twins) accept(ctx context.Context, act *action, c *command, i realtime.
 	if problem := act.weigh(i); problem != nil {
 		return problem
 	}
+	locks := t.interlocks(ctx, c.Thing, act)
+	for i := range locks {
+		if problem := locks[i].problem(i, c.Thing); problem != nil {
+			return problem
+		}
+	}
 	c.Feedback = act.feedback.of(c.Input)
-	c.Evidence = "the input is valid by the description"
+	c.Evidence = "the input is valid by the description" + held(locks)
 	return nil
 }
 

@@ -54,9 +54,19 @@ type Config struct {
 	Log     Recorder         // for the steps of commands; nil refuses every command
 	Devices Sender           // nil refuses every command
 
+	// Query answers a PromQL expression at a moment, over everything that is kept
+	// of all things. nil refuses commands whose interlocks ask one.
+	Query func(ctx context.Context, expr string, at time.Time) ([]QuerySample, error)
+
 	// MaxThings bounds how many things there are, described or not. What more
 	// things say is only counted. Zero means 20,000.
 	MaxThings int
+}
+
+// A QuerySample is one sample of what a PromQL expression gave.
+type QuerySample struct {
+	Labels map[string]string // without the metric's name when the expression dropped it
+	Value  float64
 }
 
 // maxProperties bounds the properties of one thing. A description may name so
