@@ -79,7 +79,7 @@ func (s *Server) readAction(c echo.Context, p thingPath) error {
 	return noStore(c).JSON(http.StatusOK, struct {
 		twin.Readiness
 		May bool `json:"may"` // whether who asks may command it
-	}{r, mayCommand(c) == nil})
+	}{r, denied(userOf(c), auth.CommandThings) == nil})
 }
 
 // invocation reads what a request asks for. The body is the bare input, so

@@ -27,6 +27,7 @@ var thingPermissions = map[string]auth.Permission{
 	"GET /api/things/{id}/properties/{name}":     auth.ReadThings,
 	"GET /api/things/{id}/properties/{name}/sse": auth.ReadThings,
 	"GET /api/things/{id}/events/{name}":         auth.ReadThings,
+	"GET /api/things/{id}/actions/{name}":        auth.ReadThings,
 	"POST /api/things/{id}/actions/{name}":       auth.CommandThings,
 	"PUT /api/things/{id}/properties/{name}":     auth.WriteProperties,
 	"PUT /api/things/{id}":                       auth.EditThings,

@@ -20,7 +20,6 @@ export const en = {
   command: "Command",
   took: "Took",
   more: "Show more",
-  csv: "CSV",
   csvTitle: "Download these commands as a table",
   none: "No command was sent in this period.",
   noneSuch: "No command fits.",

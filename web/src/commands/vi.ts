@@ -22,7 +22,6 @@ export const vi: Record<keyof typeof en, string> = {
   command: "Lệnh",
   took: "Mất",
   more: "Xem thêm",
-  csv: "Tải CSV",
   csvTitle: "Tải các lệnh này thành bảng",
   none: "Không có lệnh nào trong khoảng này.",
   noneSuch: "Không có lệnh nào phù hợp.",

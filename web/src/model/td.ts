@@ -41,6 +41,8 @@ export interface Action {
   /** The property in which its effect is seen, "" when the description names none. */
   feedback: string;
   risk: "low" | "confirm" | "high";
+  /** What the conditions that must hold are called, in their order; "" when only their text says it. */
+  interlocks: Titles[];
 }
 
 export interface Description {
@@ -151,6 +153,7 @@ function readAction(name: string, o: Members): Action | null {
     unit: unit(text(s.unit)),
     feedback: text(o["echotwin:feedback"]) || text(object(o["echotwin:feedback"]).property),
     risk: o["echotwin:risk"] === "confirm" || o["echotwin:risk"] === "high" ? o["echotwin:risk"] : "low",
+    interlocks: Array.isArray(o["echotwin:interlocks"]) ? o["echotwin:interlocks"].map((lock) => messages(object(lock))) : [],
   };
 }
 
@@ -172,6 +175,12 @@ function titles(o: Members, fallback: string): Titles {
 function both(said: Members, fallback: string): Titles {
   const en = text(said.en) || fallback;
   return { en, vi: text(said.vi) || en };
+}
+
+function messages(lock: Members): Titles {
+  const both = object(lock.messages);
+  const en = text(both.en) || text(lock.message);
+  return { en, vi: text(both.vi) || en };
 }
 
 function positive(value: unknown): number | undefined {
