@@ -166,7 +166,7 @@ func (s *Server) oldCommands(ctx context.Context, q auditQuery, known map[string
 	}
 	left, moved := factBudget, false
 	for width := time.Hour; end.After(q.from); {
-		begin := end.Add(-width)
+		begin := end.Add(-width).Truncate(time.Millisecond) // as finely as ids tell the time
 		if begin.Before(q.from) {
 			begin = q.from
 		}
