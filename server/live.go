@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,7 +77,7 @@ func (s *Server) viewer(who *auth.Identity, address string) hub.Viewer {
 	if who == nil {
 		return hub.Viewer{Address: address}
 	}
-	v := hub.Viewer{User: who.User, Session: who.Session(), Address: address, See: sees(who), Expires: who.Expires}
+	v := hub.Viewer{User: who.User, Session: who.Session(), Address: address, See: sees(who), Expires: who.Expires, Rights: strings.Join(who.Limits(), " ")}
 	// The table is asked with who they are now, but for what limits this
 	// credential: one session may have given tickets for different things.
 	l := s.live.hold(who)
@@ -89,6 +90,7 @@ func (s *Server) viewer(who *auth.Identity, address string) hub.Viewer {
 		}
 		return mayFrame(l.who.Load(), typ)
 	}
+	v.Again = func() hub.Viewer { return s.viewer(who.As(l.who.Load()), address) }
 	return v
 }
 
@@ -103,8 +105,11 @@ type lives struct {
 }
 
 type life struct {
-	who   atomic.Pointer[auth.Identity]
-	ended time.Time // zero while it lives; only checkLive touches it
+	who atomic.Pointer[auth.Identity]
+
+	// Only checkLive touches these.
+	ended   time.Time // zero while it lives
+	limited time.Time // when what it may see changed last
 }
 
 func (l *lives) hold(who *auth.Identity) *life {
@@ -164,6 +169,15 @@ func (s *Server) checkLive(ctx context.Context) (again bool) {
 		now, err := s.Auth.Again(ctx, was)
 		if err == nil {
 			l.who.Store(now)
+			if !now.SameThings(was) {
+				l.limited = time.Now()
+			}
+			if !l.limited.IsZero() {
+				s.Hub.Renew(now.Session())
+				if again = again || time.Since(l.limited) < liveLinger; time.Since(l.limited) >= liveLinger {
+					l.limited = time.Time{}
+				}
+			}
 		}
 		if !errors.Is(err, auth.ErrNone) {
 			continue
@@ -185,6 +199,7 @@ func (s *Server) checkLive(ctx context.Context) (again bool) {
 
 // sessionsChanged has open connections asked about at once.
 func (s *Server) sessionsChanged() {
+	s.watch.doubt()
 	select {
 	case s.live.recheck <- struct{}{}:
 	default: // it will look anyway

@@ -29,6 +29,7 @@ type watchers struct {
 type watcher struct {
 	thing, part, name string
 	wake              chan struct{} // capacity 1
+	doubted           atomic.Bool   // whether its reader may still read is to be asked
 
 	mu     sync.Mutex
 	value  json.RawMessage
@@ -73,6 +74,18 @@ func (w *watchers) add(thing, part, name string) *watcher {
 	w.m[thing][one] = true
 	w.n.Add(1)
 	return one
+}
+
+// doubt has every stream ask whether its reader may still read.
+func (w *watchers) doubt() {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, of := range w.m {
+		for one := range of {
+			one.doubted.Store(true)
+			one.nudge()
+		}
+	}
 }
 
 func (w *watchers) remove(one *watcher) {

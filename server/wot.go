@@ -1,13 +1,16 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"echotwin/realtime"
 	"echotwin/realtime/sse"
+	"echotwin/server/auth"
 )
 
 // wotBeat is how often a quiet stream proves that it is alive, and that its
@@ -72,13 +75,29 @@ func (s *Server) stream(c echo.Context, w *watcher, first []json.RawMessage, seq
 			return nil
 		case <-w.wake:
 			news, over = w.take(seq)
+			if w.doubted.Swap(false) {
+				if why := s.unreadable(ctx, who, w.thing); why != "" {
+					news, over = nil, why
+				}
+			}
 		case <-beat.C:
 			news = nil
-			if !s.Auth.Still(ctx, who) {
-				over = "the session is over"
-			} else if out.Comment("hb") != nil {
+			if over = s.unreadable(ctx, who, w.thing); over == "" && out.Comment("hb") != nil {
 				return nil
 			}
 		}
 	}
+}
+
+// unreadable is why somebody may not read a thing any more, or "". While that
+// cannot be told they may.
+func (s *Server) unreadable(ctx context.Context, who *auth.Identity, thing string) string {
+	now, err := s.Auth.Again(ctx, who)
+	switch {
+	case errors.Is(err, auth.ErrNone):
+		return "the session is over"
+	case err == nil && (!now.May(auth.ReadThings) || !now.Covers(thing, realtime.Match)):
+		return "this is not yours to read any more"
+	}
+	return ""
 }

@@ -204,26 +204,32 @@ func (s *shard) setViewer(c *conn, v Viewer, id json.RawMessage) {
 		}
 	}
 	restricted := c.viewer.See != nil || v.See != nil
-	s.own(c, v)
 	c.signBy = 0
+	s.say(c, "ok", plain{Type: "ok", ID: id, User: v.User})
+	s.reveal(c, v, restricted, id)
+	pending := c.pending
+	c.pending = nil
+	for i := range pending {
+		if p := s.sub(c, &pending[i], nil, "?"); p != nil {
+			s.sayError(c, nil, p)
+		}
+	}
+}
+
+// reveal makes v the connection's viewer and, when what may be seen can have
+// changed, starts its subscriptions anew.
+func (s *shard) reveal(c *conn, v Viewer, changed bool, id json.RawMessage) {
+	s.own(c, v)
 	c.setExpiry(s.now)
 	s.wheel.put(c, s.now, s.check(c))
-	s.say(c, "ok", plain{Type: "ok", ID: id, User: v.User})
 	for _, n := range c.subs {
-		if n.see = v.See; restricted {
+		if n.see = v.See; changed {
 			s.startSnapshot(n)
 		}
 		if c.past() {
 			if p := s.open(c, c.course(), nil); p != nil {
 				s.sayError(c, id, p)
 			}
-		}
-	}
-	pending := c.pending
-	c.pending = nil
-	for i := range pending {
-		if p := s.sub(c, &pending[i], nil, "?"); p != nil {
-			s.sayError(c, nil, p)
 		}
 	}
 }

@@ -52,14 +52,19 @@ type Viewer struct {
 	// address of the socket.
 	Address string
 
-	See     func(thing string) bool // whose state and facts it may have; nil means all
-	May     func(thing string) bool // whom it may command; nil means none
+	See func(thing string) bool // whose state and facts it may have; nil means all
+	May func(thing string) bool // whom it may command; nil means none
 
 	// Allow is why it may not send a type of frame, or nil when it may. Without it
 	// every type is allowed.
 	Allow func(typ string) *realtime.Problem
 
-	Expires time.Time               // the connection ends then; zero means never
+	// Rights tells apart what See lets through, and Again is the viewer as it is
+	// now; see Hub.Renew. Without Again it never changes.
+	Rights string
+	Again  func() Viewer
+
+	Expires time.Time // the connection ends then; zero means never
 }
 
 // Limits bound what clients may cost. Zero means the default of each.

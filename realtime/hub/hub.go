@@ -216,6 +216,22 @@ func (h *Hub) End(session string) {
 	})
 }
 
+// Renew has the connections of a session look again at what they may see, and
+// tells those for which it has changed everything from scratch.
+func (h *Hub) Renew(session string) {
+	if session == "" {
+		return
+	}
+	h.each(func(s *shard, c *conn) {
+		if c.viewer.Session != session || c.viewer.Again == nil || c.gone || c.closing != nil {
+			return
+		}
+		if v := c.viewer.Again(); v.Rights != c.viewer.Rights {
+			s.reveal(c, v, true, nil)
+		}
+	})
+}
+
 // each runs f for all connections, in their shards.
 func (h *Hub) each(f func(*shard, *conn)) {
 	for _, s := range h.shards {

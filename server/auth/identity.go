@@ -158,6 +158,17 @@ func (i *Identity) Limits() []string {
 	return i.user[0]
 }
 
+// As is the same credential with what its user is now, as Again told it of what
+// the credential rests on.
+func (i *Identity) As(now *Identity) *Identity {
+	c := *i
+	c.Role, c.user = now.Role, now.user
+	if i.Kind != ByTicket {
+		c.Scope = now.Scope
+	}
+	return &c
+}
+
 // SameThings says whether both cover the same things.
 func (i *Identity) SameThings(o *Identity) bool {
 	return slices.EqualFunc(i.Patterns(), o.Patterns(), slices.Equal[[]string])
