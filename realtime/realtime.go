@@ -82,6 +82,8 @@ type Marks struct {
 	Stale   []string          // properties older than their expected period, sorted
 	Quality map[string]string // properties whose value is not good though fresh: "out_of_range" or "bad"
 	Online  string            // "online", "offline" or "" when the device never said
+
+	Desired map[string]json.RawMessage // what was written to properties and is not reported yet
 }
 
 // A Fact is an event, an alarm or a step of a command: never merged, delivered

@@ -19,6 +19,7 @@ import (
 // commandRoutes is what can be asked of things, and what came of it.
 func (s *Server) commandRoutes() {
 	s.post(thingsPrefix+"*", auth.ReadThings, s.invoke)
+	s.put(thingsPrefix+"*", auth.ReadThings, s.writeProperty)
 	s.get("/api/commands", auth.ReadCommands, s.listCommands, s.limitAnswer)
 	s.get("/api/commands/:id", auth.ReadCommands, s.readCommand)
 	s.post("/api/commands/:id/cancel", auth.CommandThings, s.cancelCommand)
@@ -35,6 +36,24 @@ func (s *Server) invoke(c echo.Context) error {
 	if p.part != "actions" || p.name == "" {
 		return notAllowed(c, p)
 	}
+	return s.command(c, p, p.name)
+}
+
+// writeProperty answers PUT …/properties/{name} with the bare value: a command
+// like any other, by the same way.
+func (s *Server) writeProperty(c echo.Context) error {
+	p, err := s.thingPath(c)
+	if err != nil {
+		return err
+	}
+	if p.part != "properties" || p.name == "" || p.sse {
+		return notAllowed(c, p)
+	}
+	return s.command(c, p, "properties/"+p.name)
+}
+
+// command carries out what a request asks of a thing.
+func (s *Server) command(c echo.Context, p thingPath, action string) error {
 	i, err := invocation(c)
 	if err != nil {
 		return err
@@ -43,7 +62,7 @@ func (s *Server) invoke(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	i.Thing, i.Action, i.Async = p.id, p.name, early
+	i.Thing, i.Action, i.Async = p.id, action, early
 	done, err := s.Twins.Invoke(c.Request().Context(), i)
 	if err == nil && early && wait > 0 && !done.Ended() {
 		ctx, cancel := context.WithTimeout(c.Request().Context(), wait)
@@ -53,7 +72,7 @@ func (s *Server) invoke(c echo.Context) error {
 			err = waited
 		}
 	}
-	s.log.Info("command", "user", i.User, "thing", p.id, "action", p.name, "command", done.ID, "status", done.Status, "err", err)
+	s.log.Info("command", "user", i.User, "thing", p.id, "action", action, "command", done.ID, "status", done.Status, "err", err)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,8 @@ type marks struct {
 	stale    []string
 	quality  []pair // sorted
 	online   string
+	desired  []pair // sorted; the word is the value's JSON
+	wished   bool   // desired was not always empty: then a client must hear that it is
 	said     bool   // online was not always empty: then a client must hear that it is
 	ver, seq uint64 // zero when there were never any
 }
@@ -75,7 +78,7 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 			p := &t.props[i]
 			p.value, p.ver, p.seq = nil, ver, seq
 		}
-		t.ts, t.marks = nil, marks{ver: ver, seq: seq, said: t.marks.said}
+		t.ts, t.marks = nil, marks{ver: ver, seq: seq, said: t.marks.said, wished: t.marks.wished}
 		return
 	}
 	if !c.TS.IsZero() {
@@ -93,7 +96,8 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 	}
 	if c.Marks != nil {
 		t.seq = seq
-		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq, said: t.marks.said || c.Marks.Online != ""}
+		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq, said: t.marks.said || c.Marks.Online != "",
+			desired: desiredPairs(c.Marks.Desired), wished: t.marks.wished || len(c.Marks.Desired) > 0}
 	}
 }
 
@@ -135,6 +139,15 @@ func sortedPairs(m map[string]string) []pair {
 	ps := make([]pair, 0, len(m))
 	for k, v := range m {
 		ps = append(ps, pair{k, v})
+	}
+	slices.SortFunc(ps, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+	return ps
+}
+
+func desiredPairs(m map[string]json.RawMessage) []pair {
+	ps := make([]pair, 0, len(m))
+	for k, v := range m {
+		ps = append(ps, pair{k, string(v)})
 	}
 	slices.SortFunc(ps, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 	return ps
@@ -276,6 +289,15 @@ func (t *thing) appendMarks(dst []byte, w *want, empty bool) []byte {
 	if len(dst) == before && !empty {
 		dst = dst[:start]
 	} else {
+		dst = append(dst, '}')
+	}
+	if t.marks.wished {
+		dst = append(appendKey(comma(dst), "desired"), '{')
+		for _, d := range t.marks.desired {
+			if w.follows(d.name) {
+				dst = append(appendKey(comma(dst), d.name), d.word...)
+			}
+		}
 		dst = append(dst, '}')
 	}
 	if t.marks.said {

@@ -78,6 +78,8 @@ func (t *Twins) action(id, name string) (*action, *realtime.Problem) {
 		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
 	case th.td == nil:
 		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: id + " is not described, so nothing is known that it could be asked to do"}
+	case strings.HasPrefix(name, writePrefix):
+		return th.writing(strings.TrimPrefix(name, writePrefix))
 	case th.td.actions[name] != nil:
 		return th.td.actions[name], nil
 	case len(th.td.actions) == 0:

@@ -204,6 +204,9 @@ func (a *applying) value(th *thing, p *property, v *realtime.Value, ts, at int64
 	}
 	p.value, p.ts, p.at, p.seq = v.JSON, ts, at, a.u.Seq
 	p.out, p.bad = verdict == OutOfRange, false
+	if p.desired != nil {
+		a.met(th, p, ts, at)
+	}
 	due := p.deadline()
 	p.stale = due > 0 && due <= a.now
 	if due > 0 && !p.stale {

@@ -56,6 +56,7 @@ type savedAs struct {
 	BadQuiet int64           `json:"quiet"`
 	Mean     float64         `json:"mean"`
 	Gaps     int64           `json:"gaps"`
+	Desired  *Desired        `json:"d"`
 }
 
 // Checkpoint is all that Restore needs to go on from seq: last values, marks,
@@ -194,7 +195,7 @@ func (t *Twins) restore(s saved) {
 func (p *property) restore(s savedAs) {
 	p.value, p.ts, p.at, p.seq = s.Value, s.TS, s.At, s.Seq
 	p.kind, p.bad, p.badSaid, p.badQuiet = kindNamed(s.Kind), s.Bad, s.BadSaid, s.BadQuiet
-	p.pace = pace{mean: s.Mean, n: s.Gaps}
+	p.pace, p.desired = pace{mean: s.Mean, n: s.Gaps}, s.Desired
 	p.judge()
 }
 
@@ -203,7 +204,7 @@ func (p *property) restore(s savedAs) {
 func (th *thing) appendTo(b []byte) []byte {
 	names := make([]string, 0, len(th.props))
 	for name, p := range th.props {
-		if p.value != nil || p.bad {
+		if p.value != nil || p.bad || p.desired != nil {
 			names = append(names, name)
 		}
 	}
@@ -252,6 +253,11 @@ func (p *property) appendTo(b []byte) []byte {
 		b = strconv.AppendFloat(append(b, `,"mean":`...), p.pace.mean, 'g', -1, 64)
 		b = strconv.AppendInt(append(b, `,"gaps":`...), p.pace.n, 10)
 	}
+	if p.desired != nil {
+		if d, err := json.Marshal(p.desired); err == nil { // its value came from JSON
+			b = append(append(b, `,"d":`...), d...)
+		}
+	}
 	return append(b, '}')
 }
 
@@ -283,7 +289,7 @@ func (t *Twins) everything() realtime.Update {
 				c.Seqs = append(c.Seqs, p.seq)
 			}
 		}
-		if m := th.marks(); th.wasMarked || len(m.Stale) > 0 || len(m.Quality) > 0 || m.Online != "" {
+		if m := th.marks(); th.wasMarked || len(m.Stale) > 0 || len(m.Quality) > 0 || len(m.Desired) > 0 || m.Online != "" {
 			c.Marks = m
 		}
 		if len(c.Values) > 0 || c.Marks != nil {

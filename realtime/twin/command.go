@@ -163,7 +163,7 @@ func (t *Twins) understand(i realtime.Invocation) (command, *realtime.Problem) {
 // limits checks what can be checked without knowing the thing.
 func limits(i realtime.Invocation) *realtime.Problem {
 	var p *realtime.Problem
-	if errors.As(realtime.CheckThing(i.Thing), &p) || errors.As(realtime.CheckName(i.Action), &p) {
+	if errors.As(realtime.CheckThing(i.Thing), &p) || errors.As(checkAction(i.Action), &p) {
 		return p
 	}
 	if i.Timeout < 0 || i.Timeout > maxTimeout {

@@ -321,6 +321,7 @@ func (c *command) contradicted(answer answer) string {
 
 // tellCommand tells a command's step as the wire's cmd frame has it.
 func (a *applying) tellCommand(c *command) {
+	a.desire(c)
 	body, err := json.Marshal(c.Invoked)
 	if err != nil {
 		a.stats.Unreadable++

@@ -187,7 +187,11 @@ func (th *thing) properties(root string) map[string]any {
 			described = m
 		}
 		href := root + "/properties/" + name
-		m := with(described, form(href, "readproperty"), stream(href+"/sse", "observeproperty", "unobserveproperty"))
+		read := form(href, "readproperty")
+		if th.td != nil && th.td.writes[name] != nil {
+			read["op"] = []string{"readproperty", "writeproperty"}
+		}
+		m := with(described, read, stream(href+"/sse", "observeproperty", "unobserveproperty"))
 		m["observable"] = true
 		props[name] = m
 	}

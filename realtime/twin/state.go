@@ -54,6 +54,8 @@ type property struct {
 	stale bool
 	pace  pace
 
+	desired *Desired // nil: nothing is. Never written in place
+
 	badSaid  int64 // at of the last bad_reading fact, ms
 	badQuiet int64 // bad readings since then
 
@@ -139,6 +141,14 @@ func (th *thing) marks() *realtime.Marks {
 			m.Quality[p.name] = q
 		}
 	}
+	for name, p := range th.props {
+		if p.desired != nil {
+			if m.Desired == nil {
+				m.Desired = map[string]json.RawMessage{}
+			}
+			m.Desired[name] = p.desired.Value
+		}
+	}
 	slices.Sort(m.Stale)
 	return m
 }
@@ -166,8 +176,10 @@ type PropertyState struct {
 	Title       string          `json:"title,omitempty"`
 	Undescribed bool            `json:"undescribed,omitempty"`
 
-	Period float64 `json:"period,omitempty"` // seconds expected between readings; 0 while unknown
-	Learnt bool    `json:"learnt,omitempty"` // the period is a mean of what came, nobody gave it
+	Period  float64  `json:"period,omitempty"`  // seconds expected between readings; 0 while unknown
+	Desired *Desired `json:"desired,omitempty"` // what was written and is not reported yet
+
+	Learnt bool `json:"learnt,omitempty"` // the period is a mean of what came, nobody gave it
 }
 
 // State is the state of one thing; false when there is no such thing.
@@ -221,7 +233,7 @@ func (t *Twins) state(th *thing) State {
 	now := t.cfg.Now()
 	s := State{Thing: th.id, Title: th.title(), Online: th.online, Undescribed: th.td == nil, Seq: t.seq, Properties: map[string]PropertyState{}}
 	for name, p := range th.props {
-		if p.value != nil || p.bad {
+		if p.value != nil || p.bad || p.desired != nil {
 			s.Properties[name] = p.state(now)
 		}
 	}
@@ -233,6 +245,7 @@ func (p *property) state(now time.Time) PropertyState {
 	if p.spec != nil {
 		s.Title, s.Unit = p.spec.title, p.spec.unit
 	}
+	s.Desired = p.desired
 	s.Period, s.Learnt = p.period()
 	if p.value != nil {
 		s.TS, s.At = stamp(p.ts), stamp(p.at)

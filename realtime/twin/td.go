@@ -33,6 +33,7 @@ type description struct {
 	doc     map[string]any // as it came, but for the id
 	props   map[string]*spec
 	actions map[string]*action
+	writes  map[string]*action // of the properties that may be written
 }
 
 // Describe adds the thing that a Thing Description describes, or replaces its
@@ -55,7 +56,7 @@ func (t *Twins) Describe(td []byte) error {
 	t.describe(th, d)
 	after := th.marks()
 	u := realtime.Update{Seq: t.seq}
-	if !slices.Equal(before.Stale, after.Stale) || !equal(before.Quality, after.Quality) {
+	if !slices.Equal(before.Stale, after.Stale) || !equal(before.Quality, after.Quality) || len(before.Desired) != len(after.Desired) {
 		th.wasMarked = true
 		u.Changes = []realtime.Change{{Thing: th.id, TS: stamp(th.newest), Marks: after}}
 	}
@@ -96,6 +97,9 @@ func (t *Twins) describe(th *thing, d *description) {
 				delete(th.props, name)
 				continue
 			}
+		}
+		if d.writes[name] == nil {
+			p.desired = nil // nobody can bring that about any more
 		}
 		p.judge()
 		due := p.deadline()
@@ -138,8 +142,8 @@ func parse(td []byte) (*description, *realtime.Problem) {
 		return nil, at("/id", err)
 	}
 	doc["id"] = URN(id)
-	d := &description{id: id, title: doc["title"].(string), doc: doc, props: map[string]*spec{}, actions: map[string]*action{}}
-	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readActions, d.checkEvents, checkSecurity} {
+	d := &description{id: id, title: doc["title"].(string), doc: doc, props: map[string]*spec{}, actions: map[string]*action{}, writes: map[string]*action{}}
+	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readWrites, d.readActions, d.checkEvents, checkSecurity} {
 		if problem := read(doc); problem != nil {
 			return nil, problem
 		}

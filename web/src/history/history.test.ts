@@ -28,7 +28,7 @@ describe("the words of the page", () => {
 describe("the search for signals", () => {
   const td = readDescription({ id: "urn:echotwin:plant/cv-2", titles: { en: "Transfer conveyor", vi: "Băng tải chuyển" }, "echotwin:tag": "CV-02", properties: { temperature: { type: "number", titles: { en: "Bearing temperature", vi: "Nhiệt độ ổ trục" }, "echotwin:tag": "TT-202" }, speed: { type: "number" }, config: { type: "object" } } })!;
   const descriptions = new Map<string, Description>([[td.id, td]]);
-  const things = new Map<string, Thing>([["lab/esp32", { id: "lab/esp32", values: new Map([["led", { value: true, ts: 0 }], ["list", { value: [1], ts: 0 }]]), stale: new Set(), quality: new Map(), online: "" }]]);
+  const things = new Map<string, Thing>([["lab/esp32", { id: "lab/esp32", values: new Map([["led", { value: true, ts: 0 }], ["list", { value: [1], ts: 0 }]]), stale: new Set(), quality: new Map(), desired: new Map(), online: "" }]]);
   const found = (words: string) => search(words, descriptions, things, 10).found.flatMap((f) => f.pens.map((p) => `${f.thing} ${p.pen.property}`));
 
   it("without words has everything that can be drawn", () => expect(found("")).toEqual(["lab/esp32 led", "plant/cv-2 temperature", "plant/cv-2 speed"]));

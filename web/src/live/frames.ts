@@ -14,6 +14,8 @@ export interface Change {
   /** Whole lists, only present when they changed. In a snapshot absent means empty. */
   stale?: string[];
   quality?: Record<string, string>;
+  /** What was written to properties and is not reported yet. */
+  desired?: Record<string, Json>;
   online?: "online" | "offline" | "";
   removed?: boolean;
 }

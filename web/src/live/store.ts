@@ -17,6 +17,8 @@ export interface Thing {
   stale: Set<string>;
   /** Properties whose value is not good though fresh: "out_of_range", "bad" or "unlogged". */
   quality: Map<string, string>;
+  /** What was written to properties and is not reported yet. */
+  desired: Map<string, Json>;
   /** What the device or its last will said; "" when it never did. */
   online: "online" | "offline" | "";
 }
@@ -121,13 +123,14 @@ export class Store {
     }
     let thing = this.things.get(id);
     if (!thing) {
-      thing = { id, values: new Map(), stale: new Set(), quality: new Map(), online: "" };
+      thing = { id, values: new Map(), stale: new Set(), quality: new Map(), desired: new Map(), online: "" };
       this.things.set(id, thing);
     }
     const fresh = setValues(thing, change, take);
     const takes = (name: string) => take === "all" || take.has(name);
     if (change.stale) thing.stale = new Set(change.stale.filter(takes));
     if (change.quality) thing.quality = new Map(Object.entries(change.quality).filter(([name]) => takes(name)));
+    if (change.desired) thing.desired = new Map(Object.entries(change.desired).filter(([name]) => takes(name)));
     if (change.online !== undefined) thing.online = change.online;
     return fresh;
   }
@@ -151,5 +154,6 @@ function drop(thing: Thing, keep: ReadonlySet<string>): boolean {
   for (const name of thing.values.keys()) if (!keep.has(name)) thing.values.delete(name);
   for (const name of thing.stale) if (!keep.has(name)) thing.stale.delete(name);
   for (const name of thing.quality.keys()) if (!keep.has(name)) thing.quality.delete(name);
+  for (const name of thing.desired.keys()) if (!keep.has(name)) thing.desired.delete(name);
   return thing.values.size < before;
 }

@@ -44,7 +44,7 @@ describe("the tree", () => {
 });
 
 function thing(id: string, values: Record<string, number>, more: Partial<Thing> = {}): Thing {
-  return { id, values: new Map(Object.entries(values).map(([n, value]) => [n, { value, ts: 1000 }])), stale: new Set(), quality: new Map(), online: "", ...more } as Thing;
+  return { id, values: new Map(Object.entries(values).map(([n, value]) => [n, { value, ts: 1000 }])), stale: new Set(), quality: new Map(), desired: new Map(), online: "", ...more } as Thing;
 }
 
 describe("the filter", () => {
