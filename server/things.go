@@ -71,7 +71,7 @@ func (s *Server) listThings(c echo.Context) error {
 			linkNext(c, last)
 			break
 		}
-		tds, last = append(tds, withTicket(td, c.QueryParam("ticket"))), id
+		tds, last = append(tds, withTicket(td, c)), id
 	}
 	return noStore(c).JSON(http.StatusOK, tds)
 }
@@ -156,7 +156,7 @@ func (s *Server) readThing(c echo.Context) error {
 			return noThing(p.id)
 		}
 		c.Response().Header().Set(echo.HeaderContentType, "application/td+json")
-		return noStore(c).JSONBlob(http.StatusOK, withTicket(td, c.QueryParam("ticket")))
+		return noStore(c).JSONBlob(http.StatusOK, withTicket(td, c))
 	case "state":
 		if at, past, err := s.pastMoment(c); err != nil {
 			return err
@@ -218,6 +218,8 @@ func notAllowed(c echo.Context, p thingPath) error {
 	switch {
 	case p.part == "actions" && p.name != "":
 		allow = "GET, HEAD, POST"
+	case p.part == "properties" && p.name != "" && !p.sse:
+		allow = "GET, HEAD, PUT"
 	case p.sse || p.part == "events" && p.name != "":
 		allow = "GET"
 	case p.part == "actions" || p.part == "events":
@@ -258,8 +260,12 @@ func (s *Server) readProperties(c echo.Context, p thingPath) error {
 }
 
 // withTicket puts the ticket that a Thing Description was read with into its
-// links, since a client that could send no header here cannot do so there.
-func withTicket(td json.RawMessage, ticket string) json.RawMessage {
+// links, since a client that could send no header here cannot do so there. One
+// that did send its token, too, gets the ticket in streams only, where clients
+// of the Web of Things send no header; everything else it asks by the token.
+func withTicket(td json.RawMessage, c echo.Context) json.RawMessage {
+	ticket := c.QueryParam("ticket")
+	streams := c.Request().Header.Get(echo.HeaderAuthorization) != ""
 	if ticket == "" {
 		return td
 	}
@@ -274,18 +280,25 @@ func withTicket(td json.RawMessage, ticket string) json.RawMessage {
 			forms, _ := m["forms"].([]any)
 			for _, f := range forms {
 				if form, ok := f.(map[string]any); ok {
-					if href, ok := form["href"].(string); ok {
+					if href, ok := form["href"].(string); ok && (!streams || form["subprotocol"] == "sse") {
 						form["href"] = href + "?ticket=" + url.QueryEscape(ticket)
 					}
 				}
 			}
 		}
 	}
-	doc["security"] = []string{"ticket"}
-	doc["securityDefinitions"] = map[string]any{"ticket": map[string]any{"scheme": "nosec", "description": "The links hold a ticket. It is good for a few minutes, and for reading only."}}
+	if !streams {
+		onlyTicket(doc)
+	}
 	out, err := json.Marshal(doc)
 	if err != nil {
 		return td
 	}
 	return out
+}
+
+// onlyTicket says that the links need nothing more than what they hold.
+func onlyTicket(doc map[string]any) {
+	doc["security"] = []string{"ticket"}
+	doc["securityDefinitions"] = map[string]any{"ticket": map[string]any{"scheme": "nosec", "description": "The links hold a ticket. It is good for a few minutes, and for reading only."}}
 }
