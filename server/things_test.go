@@ -116,7 +116,7 @@ func TestAThing(t *testing.T) {
 		"/api/things/plant/pump/properties/none":  404,
 		"/api/things/plant/pump/actions":          404,
 		"/api/things/plant/pump/events":           404,
-		"/api/things/plant/pump/actions/setSpeed": 405,
+		"/api/things/plant/pump/actions/setSpeed": 200,
 		"/api/things/%2e%2e":                      400,
 		"/api/things/%2e%2e/%2e%2e/api/me":        400,
 		"/api/things/":                            400,
