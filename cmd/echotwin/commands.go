@@ -22,5 +22,8 @@ type commands struct {
 		Fix bool `help:"Do what is said, instead of only saying it."`
 	} `cmd:"" help:"Look through the data folder (--data) and say what is found and what would be done."`
 
-	do string // the command that was chosen
+	Accounts accountCommands `embed:""`
+
+	do   string // the command that was chosen
+	full string // and the one below it: "user add"
 }

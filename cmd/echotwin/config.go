@@ -228,7 +228,8 @@ func readCommand(args []string, getenv func(string) string) (*commands, error) {
 		return nil, errHelp
 	}
 	if err == nil {
-		c.do, _, _ = strings.Cut(parsed.Command(), " ")
+		words := strings.Fields(parsed.Command())
+		c.do, c.full = words[0], strings.Join(words[:min(2, len(words))], " ")
 		err = c.check()
 	}
 	return c, err
