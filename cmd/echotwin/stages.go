@@ -39,6 +39,7 @@ type stages struct {
 	ingest  *ingest.Ingest
 	clock   *ingest.Clock
 	door    *mqtt.Door // nil without one
+	router  *router    // nil without a door; only used with other nodes
 	twins   *twin.Twins
 	known   atomic.Pointer[twin.Twins] // the same, for the door, which is open before
 	hub     *hub.Hub
@@ -220,17 +221,24 @@ func (s *stages) openDoor() error {
 		addr = ""
 	}
 	var err error
+	s.router = &router{bus: s.bus, log: s.log}
+	var heard func(string, bool)
+	if s.cfg.Nats != "" { // alone there is nobody to answer
+		heard = s.router.heard
+	}
 	s.door, err = mqtt.Open(mqtt.Config{
 		Addr: addr, URL: s.cfg.MQTTURL,
 		Open:         !s.cfg.production(),
 		Authenticate: s.device,
 		Commanded:    s.commanded,
+		Heard:        heard,
 		Ingest:       intake{s.ingest},
 		Log:          s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("the MQTT door (ECHOTWIN_MQTT_ADDR, off for none): %w", err)
 	}
+	s.router.door.Store(s.door)
 	return nil
 }
 
@@ -257,6 +265,9 @@ func (s *stages) openTwins(ctx context.Context) error {
 	c := twin.Config{Log: s.ingest, Query: s.query}
 	if s.door != nil {
 		c.Devices = s.door
+		if s.cfg.Nats != "" {
+			c.Devices = s.router
+		}
 	}
 	s.twins = twin.New(c)
 	s.known.Store(s.twins)

@@ -49,6 +49,9 @@ type broker struct {
 	serial uint64           // of the newest connection
 	closed bool
 
+	hearing sync.Mutex     // held through a call of cfg.Heard
+	heard   map[string]int // connections by the filter that they have; guarded by hearing
+
 	asked *asked
 	once  sync.Once
 }
@@ -61,7 +64,7 @@ func openBroker(cfg Config, d *desk) (*broker, error) {
 	b := &broker{
 		cfg: cfg, desk: d, log: cfg.Log, guard: newGuard(cfg.Authenticate),
 		patience: 5 * time.Second,
-		conns:    map[string]*conn{}, asked: newAsked(),
+		conns:    map[string]*conn{}, asked: newAsked(), heard: map[string]int{},
 	}
 	b.port = newPort(l, b)
 	b.server = mochi.New(&mochi.Options{
@@ -144,4 +147,26 @@ func (b *broker) device(thing, topic string) *conn {
 		}
 	}
 	return best
+}
+
+// hears counts who asks for commands by which filter, and tells the first and
+// the last.
+func (b *broker) hears(by int, filters ...string) {
+	if b.cfg.Heard == nil {
+		return
+	}
+	b.hearing.Lock()
+	defer b.hearing.Unlock()
+	for _, f := range filters {
+		if !ofDevice(f) {
+			continue
+		}
+		was := b.heard[f]
+		if b.heard[f] = was + by; was+by <= 0 {
+			delete(b.heard, f)
+		}
+		if was == 0 && by > 0 || was > 0 && was+by == 0 {
+			b.cfg.Heard(f, by > 0)
+		}
+	}
 }

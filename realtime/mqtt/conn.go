@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -231,6 +233,11 @@ func (b *broker) leave(c *conn) {
 	c.cl.Stop(errors.New("left")) // after a panic mochi has not
 	b.server.UnsubscribeClient(c.cl)
 	b.server.Clients.Delete(c.cl.ID)
+	c.mu.Lock()
+	had := slices.Collect(maps.Keys(c.filters))
+	clear(c.filters)
+	c.mu.Unlock()
+	b.hears(-1, had...)
 	if errors.Is(c.cl.StopCause(), packets.CodeDisconnect) {
 		return // it said goodbye, so its will is void
 	}

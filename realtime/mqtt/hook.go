@@ -197,17 +197,30 @@ func (h *hook) OnSubscribed(cl *mochi.Client, pk packets.Packet, codes []byte) {
 	if c == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for i, f := range pk.Filters {
-		switch {
-		case codes[i] >= packets.ErrUnspecifiedError.Code:
+		if codes[i] >= packets.ErrUnspecifiedError.Code {
 			h.b.desk.count("subscription", 1, "a subscription was refused", "client", c.id, "filter", clip(f.Filter, 80))
-		case codes[i] == 1:
-			c.filters[f.Filter] = true
-		default:
-			delete(c.filters, f.Filter)
+			continue
 		}
+		h.follows(c, f.Filter, codes[i] == 1)
+	}
+}
+
+// follows notes whether a connection asks for commands by a filter.
+func (h *hook) follows(c *conn, filter string, on bool) {
+	c.mu.Lock()
+	was := c.filters[filter]
+	if on {
+		c.filters[filter] = true
+	} else {
+		delete(c.filters, filter)
+	}
+	c.mu.Unlock()
+	switch {
+	case on && !was:
+		h.b.hears(1, filter)
+	case was && !on:
+		h.b.hears(-1, filter)
 	}
 }
 
@@ -216,10 +229,8 @@ func (h *hook) OnUnsubscribed(cl *mochi.Client, pk packets.Packet) {
 	if c == nil {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, f := range pk.Filters {
-		delete(c.filters, f.Filter)
+		h.follows(c, f.Filter, false)
 	}
 }
 

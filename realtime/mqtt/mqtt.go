@@ -53,6 +53,11 @@ type Config struct {
 	// for every message, so it must be quick and may change its mind.
 	Authenticate func(username, password string) (owns func(thing string) bool, ok bool)
 
+	// Heard is told when the first connection of this door asks for a thing's
+	// commands by a filter (command/plant/pump/#), and when the last one that did
+	// is gone. Each call is about one filter and has its turn. Nil tells nobody.
+	Heard func(filter string, on bool)
+
 	// Commanded names the thing of a command that this door has not sent itself:
 	// before a restart, or from another node. Nil refuses the results of such.
 	Commanded func(cmd string) (thing string, ok bool)

@@ -99,6 +99,18 @@ func namesThing(filter, thing, topic string) bool {
 	return strings.HasPrefix(filter, "command/"+thing+"/") && matches(filter, topic)
 }
 
+// ofDevice says whether a filter names a thing in full, as that of a device
+// does, in characters that a thing can have.
+func ofDevice(filter string) bool {
+	segs := strings.Split(filter, "/")
+	for i, seg := range segs {
+		if wild := seg == "+" || seg == "#"; wild && i < 2 || !wild && realtime.CheckName(seg) != nil {
+			return false
+		}
+	}
+	return segs[0] == "command" && len(segs) > 2
+}
+
 // matches says whether an MQTT filter covers a topic.
 func matches(filter, topic string) bool {
 	for {

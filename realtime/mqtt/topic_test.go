@@ -25,6 +25,18 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+func TestOfDevice(t *testing.T) {
+	for filter, want := range map[string]bool{
+		"command/a/#": true, "command/plant/pump/+/+": true, "command/plant/pump/setSpeed/+": true, "command/plant/+/x": true,
+		"command/#": false, "command/+/#": false, "command": false, "command/a": false, "#": false, "telemetry/a/#": false,
+		"command/a.b/#": false, "command/>/#": false, "command/*/#": false, "command//#": false,
+	} {
+		if got := ofDevice(filter); got != want {
+			t.Errorf("ofDevice(%q) = %v, want %v", filter, got, want)
+		}
+	}
+}
+
 func FuzzParseTopic(f *testing.F) {
 	f.Add("telemetry/plant/pump/properties/speed")
 	f.Add("event//")
