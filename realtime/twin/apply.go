@@ -110,16 +110,27 @@ func (a *applying) mark() {
 }
 
 func (a *applying) status(r *realtime.Record) {
+	if r.Name == silent {
+		a.silence(r)
+		return
+	}
 	if r.Name != "online" && r.Name != "offline" {
 		a.stats.Unreadable++
 		return
 	}
 	th := a.thing(r.Thing)
 	if th == nil || th.online == r.Name {
+		if th != nil {
+			th.guessed = false // now the device says so itself
+		}
 		return
 	}
 	a.change(th)
-	th.online, th.marked = r.Name, true
+	first := th.online == "" && r.Name == onlineEvent
+	th.online, th.guessed, th.marked = r.Name, false, true
+	if !first { // that a device is there is no news
+		a.presence(th, r.Name, "device", r.At.UnixMilli())
+	}
 }
 
 func (a *applying) telemetry(r *realtime.Record) {
@@ -153,6 +164,9 @@ func (a *applying) telemetry(r *realtime.Record) {
 		}
 	}
 	if taken {
+		if th.silent {
+			a.heard(th, at)
+		}
 		th.newest = max(th.newest, ts)
 		a.change(th).Samples++
 	}

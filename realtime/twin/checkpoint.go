@@ -37,6 +37,10 @@ type saved struct {
 	Online  string    `json:"online,omitempty"`
 	Newest  int64     `json:"newest,omitempty"`
 	Marked  bool      `json:"marked,omitempty"` // marks were told once
+	Silent  bool      `json:"silent,omitempty"`
+	Guessed bool      `json:"guessed,omitempty"`
+	Said    int64     `json:"said,omitempty"`  // presence
+	Quiet   int64     `json:"quiet,omitempty"` // presence
 	Props   []savedAs `json:"props,omitempty"`
 	Command *command  `json:"command,omitempty"`
 	Holds   bool      `json:"holds,omitempty"` // the command holds its key
@@ -175,6 +179,7 @@ func (t *Twins) restore(s saved) {
 		return
 	}
 	th.online, th.newest, th.wasMarked = s.Online, s.Newest, s.Marked
+	th.silent, th.guessed, th.presenceSaid, th.presenceQuiet = s.Silent, s.Guessed, s.Said, s.Quiet
 	th.served.Store(nil)
 	now := t.cfg.Now().UnixMilli()
 	for _, sp := range s.Props {
@@ -217,6 +222,18 @@ func (th *thing) appendTo(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"newest":`...), th.newest, 10)
 	if th.wasMarked {
 		b = append(b, `,"marked":true`...)
+	}
+	if th.silent {
+		b = append(b, `,"silent":true`...)
+	}
+	if th.guessed {
+		b = append(b, `,"guessed":true`...)
+	}
+	if th.presenceSaid != 0 {
+		b = strconv.AppendInt(append(b, `,"said":`...), th.presenceSaid, 10)
+	}
+	if th.presenceQuiet != 0 {
+		b = strconv.AppendInt(append(b, `,"quiet":`...), th.presenceQuiet, 10)
 	}
 	b = append(b, `,"props":[`...)
 	for i, name := range names {

@@ -26,10 +26,17 @@ func (t *Twins) Run(ctx context.Context) error {
 		t.carriers.Wait()
 	}()
 	var wg sync.WaitGroup
-	// Two loops, because ending a command waits for the log and values must
+	// Several loops, because ending a command waits for the log and values must
 	// grow stale even when the log cannot store.
 	wg.Go(func() { every(ctx, sweepEvery, t.sweep) })
 	wg.Go(func() { every(ctx, expireEvery, func() { t.expire(ctx) }) })
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(silenceGrace):
+			every(ctx, expireEvery, func() { t.hush(ctx) })
+		}
+	})
 	wg.Wait()
 	return nil
 }

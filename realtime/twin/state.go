@@ -23,6 +23,12 @@ type thing struct {
 	// have them, so after a start they are told again even when there are none.
 	wasMarked bool
 
+	// How it comes and goes, decided by the log alone: see presence.go.
+	silent        bool  // all its values were overdue
+	guessed       bool  // online is "offline" because of that, not because its device said so
+	presenceSaid  int64 // at of the last fact about it, ms
+	presenceQuiet int64 // changes since then
+
 	due  int64 // when to look for stale values again, ms; 0 when not in the heap
 	slot int   // place in the heap
 
