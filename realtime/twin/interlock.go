@@ -197,7 +197,7 @@ type Readiness struct {
 	// Ready says whether a command with a valid input would be accepted. Whether
 	// its device is connected is known only when it is sent.
 	Ready bool `json:"ready"`
-	// Controller is the newest command of the thing that was accepted, whoever
+	// Controller is the newest command of the thing that was not rejected, whoever
 	// gave it; Replaces are those that one of this action would supersede.
 	Controller *realtime.Invoked  `json:"controller,omitempty"`
 	Replaces   []realtime.Invoked `json:"replaces,omitempty"`
@@ -223,7 +223,7 @@ func (t *Twins) Readiness(ctx context.Context, thing, name string) (Readiness, e
 	}
 	for _, id := range t.commands.order {
 		c := t.commands.byID[id]
-		if c.Thing != thing || len(c.Steps) > 0 && c.Steps[0].Status == realtime.Rejected {
+		if c.Thing != thing || c.Status == realtime.Rejected {
 			continue
 		}
 		i := c.Invoked

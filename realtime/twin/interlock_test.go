@@ -174,6 +174,8 @@ func TestReadiness(t *testing.T) {
 		}
 		i.Action = "start" // refused: it is not confirmed
 		_, _ = tw.Invoke(t.Context(), i)
+		p.devices.Delete(pressID) // accepted, and then the device is away
+		_, _ = tw.Invoke(t.Context(), force(7))
 		synctest.Wait()
 		r, err := tw.Readiness(t.Context(), pressID, "start")
 		if err != nil || r.Controller == nil || r.Controller.User != "bob" || r.Controller.Action != "stop" || len(r.Replaces) != 1 {
