@@ -174,6 +174,7 @@ func TestReadiness(t *testing.T) {
 		}
 		i.Action = "start" // refused: it is not confirmed
 		_, _ = tw.Invoke(t.Context(), i)
+		synctest.Wait()           // bob's has been sent
 		p.devices.Delete(pressID) // accepted, and then the device is away
 		_, _ = tw.Invoke(t.Context(), force(7))
 		synctest.Wait()
