@@ -17,8 +17,8 @@ export function get(path: string): Promise<unknown> {
   return ask("GET", path);
 }
 
-export function post(path: string, body: unknown = {}): Promise<unknown> {
-  return ask("POST", path, body);
+export function post(path: string, body: unknown = {}, method: "POST" | "PATCH" = "POST"): Promise<unknown> {
+  return ask(method, path, body);
 }
 
 /** DELETE. */

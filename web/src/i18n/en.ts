@@ -179,6 +179,7 @@ export const en = {
   quiet: "Nothing has happened since this page was opened.",
   appeared: "sent its first reading",
   connections: "Connections",
+  accounts: "Accounts",
   admin: "Admin",
   watching: "{n} watching",
   connection: "Connection",

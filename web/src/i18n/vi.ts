@@ -181,6 +181,7 @@ export const vi: Record<keyof typeof en, string> = {
   quiet: "Chưa có gì xảy ra từ khi mở trang này.",
   appeared: "gửi số đo đầu tiên",
   connections: "Kết nối",
+  accounts: "Tài khoản",
   admin: "Quản trị",
   watching: "{n} đang xem",
   connection: "Kết nối",

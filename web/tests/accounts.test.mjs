@@ -1,0 +1,84 @@
+// The page of accounts: an administrator's and an operator's.
+import assert from "node:assert/strict";
+import { phone } from "./harness/browser.mjs";
+import { act } from "./harness/stage.mjs";
+
+async function open(t, options = {}) {
+  const w = await t.window(options);
+  await w.signIn();
+  await w.page.goto("/app/accounts");
+  await w.page.getByRole("heading", { name: /^(Users|Người dùng)$/ }).waitFor();
+  return w;
+}
+
+act("an administrator adds a user, limits and deletes them", async (t) => {
+  const { page } = await open(t);
+  const name = `ana-${Math.random().toString(36).slice(2, 8)}`;
+  const users = page.getByRole("region", { name: "Users" });
+  await users.getByLabel("Name").fill(name);
+  await users.getByLabel("Role").selectOption("operator");
+  await users.getByLabel("Password").fill("a long enough one");
+  await users.getByLabel("Things").fill("plant/line1/**");
+  await users.getByRole("button", { name: "Add" }).click();
+  const row = users.getByRole("listitem").filter({ hasText: name });
+  await row.getByText("plant/line1/**").waitFor();
+  await row.getByRole("button", { name: `Change ${name}` }).click();
+  await users.getByLabel("Role").selectOption("engineer");
+  await users.getByLabel("Things").fill("");
+  await users.getByRole("button", { name: "Save" }).click();
+  await row.getByText("Engineer").waitFor();
+  await row.getByText("every thing").waitFor();
+  await row.getByRole("button", { name: `Delete ${name}` }).click();
+  await row.getByRole("button", { name: "Keep it" }).click();
+  await row.getByRole("button", { name: `Delete ${name}` }).click();
+  await row.getByRole("button", { name: "Delete" }).click();
+  await row.waitFor({ state: "detached" });
+});
+
+act("a token and a device's password are shown once", async (t) => {
+  const { page } = await open(t);
+  const tokens = page.getByRole("region", { name: "Tokens" });
+  await tokens.getByLabel("Name").fill("report");
+  await tokens.getByRole("button", { name: "Add" }).click();
+  await tokens.getByText(/^et_/).waitFor();
+  await tokens.getByRole("button", { name: "I have it" }).click();
+  assert.equal(await tokens.getByText(/^et_/).count(), 0);
+  const devices = page.getByRole("region", { name: "Devices" });
+  await devices.getByLabel("Name").fill("pump-7");
+  await devices.getByLabel("Things").fill("plant/pump-7");
+  await devices.getByRole("button", { name: "Add" }).click();
+  await devices.getByText(/^mosquitto_pub .* -u pump-7 -P ed_\S+ -q 1 -t telemetry\/plant\/pump-7 /).waitFor();
+  await devices.getByRole("listitem").filter({ hasText: "pump-7" }).first().waitFor();
+});
+
+act("an operator has an account of their own, and is told why not the rest", async (t) => {
+  const made = await t.window();
+  await made.signIn();
+  const name = `op-${Math.random().toString(36).slice(2, 8)}`;
+  const password = "a long enough one";
+  assert.ok((await made.context.request.post("/api/users", { data: { username: name, password, role: "operator", things: ["plant/line1/**"] } })).ok());
+  const w = await t.window();
+  assert.ok((await w.context.request.post("/api/login", { data: { username: name, password } })).ok());
+  await w.page.goto("/app/accounts");
+  await w.page.getByText("Limited to plant/line1/**.").waitFor();
+  await w.page.getByRole("region", { name: "Users" }).getByText("Needs the role Administrator; yours is Operator.").waitFor();
+  assert.equal(await w.page.getByRole("button", { name: "Add" }).count(), 1, "only of one's own tokens");
+  await w.page.getByLabel("Password now").fill(password);
+  await w.page.getByLabel("New password").fill("another long one");
+  await w.page.getByRole("button", { name: "Change the password" }).click();
+  await w.page.waitForURL(/\/login\.html/); // the session of the old password is over
+  assert.ok((await w.context.request.post("/api/login", { data: { username: name, password: "another long one" } })).ok());
+});
+
+for (const { name, options } of [
+  { name: "light", options: {} },
+  { name: "Vietnamese phone", options: { size: phone, lang: "vi" } },
+  { name: "dark phone", options: { size: phone, theme: "dark" } },
+]) {
+  act(`axe finds nothing on the page of accounts: ${name}`, async (t) => {
+    const w = await open(t, options);
+    assert.deepEqual(await w.axe(), []);
+    const [wide, screen] = await w.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(wide <= screen, `the page is ${wide} px wide on a screen of ${screen}`);
+  });
+}
