@@ -134,3 +134,25 @@ for (const path of ["/app/things", "/app/things/plant/line1/conveyor-2"]) {
     });
   }
 }
+
+act("a property is written from the page of its thing, and is desired until it is reported", async (t) => {
+  const td = { id: "urn:echotwin:lab/oven", title: "Oven", "@context": "https://www.w3.org/2022/wot/td/v1.1", securityDefinitions: { none: { scheme: "nosec" } }, security: ["none"], properties: { setpoint: { type: "number", unit: "Cel", minimum: 20, maximum: 250 } } };
+  const server = await t.ownServer({ ECHOTWIN_DEMO: "false" }, [td]);
+  const device = await t.device(server, "lab/oven");
+  device.client.on("message", (topic) => device.client.publishAsync(`result/${topic.split("/").at(-1)}`, '{"ok":true}', { qos: 1 }));
+  await device.client.subscribeAsync("command/lab/oven/#", { qos: 1 });
+  await device.say({ setpoint: 100 });
+  const { page } = await open(t, "/app/things/lab/oven", { url: server.url });
+  const setpoint = property(page, "setpoint");
+  await setpoint.getByText("100").waitFor();
+  await setpoint.getByText("°C").waitFor();
+  await setpoint.getByRole("button", { name: "Write setpoint" }).click();
+  await page.getByRole("spinbutton", { name: "New value" }).fill("180");
+  await page.keyboard.press("Enter");
+  await page.getByText("The device has taken it.").waitFor();
+  await setpoint.getByText("→ 180").waitFor();
+  await setpoint.getByText("100").waitFor(); // what is wanted is not what is
+  await device.say({ setpoint: 180 });
+  await setpoint.getByText("→ 180").waitFor({ state: "detached" });
+  await setpoint.getByText("180").waitFor();
+});

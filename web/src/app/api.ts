@@ -21,6 +21,10 @@ export function post(path: string, body: unknown = {}, method: "POST" | "PATCH" 
   return ask(method, path, body);
 }
 
+export function put(path: string, body: unknown): Promise<unknown> {
+  return ask("PUT", path, body);
+}
+
 /** DELETE. */
 export function remove(path: string): Promise<unknown> {
   return ask("DELETE", path);

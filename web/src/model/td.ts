@@ -2,6 +2,7 @@
 // from outside: whatever is missing or of the wrong type is left out, never
 // guessed, and a wrong one never breaks the page.
 import type { Json } from "../live";
+import { asWritten } from "./units";
 
 export type Titles = { en: string; vi: string };
 export type Priority = 1 | 2 | 3 | 4;
@@ -14,6 +15,10 @@ export interface Property {
   tag: string;
   type: string;
   unit: string;
+  /** Whether it may be written, by its description. */
+  writable?: boolean;
+  /** The only texts that it may be; none: any. */
+  choices?: readonly string[];
   decimals?: number;
   /** Seconds from reading to reading, when the description says so. */
   period?: number;
@@ -123,7 +128,9 @@ function readProperty(name: string, o: Members): Property {
     titles: titles(o, name),
     tag: text(o["echotwin:tag"]),
     type: text(o.type),
-    unit: unit(text(o.unit)),
+    unit: asWritten(text(o.unit)),
+    writable: o.readOnly !== true && o["echotwin:undescribed"] !== true,
+    choices: Array.isArray(o.enum) ? o.enum.filter((v): v is string => typeof v === "string") : [],
     decimals: decimals(o),
     period: positive(o["echotwin:period"]),
     minimum: number(o.minimum),
@@ -150,7 +157,7 @@ function readAction(name: string, o: Members): Action | null {
     minimum,
     maximum,
     step: number(s.multipleOf) ?? 1,
-    unit: unit(text(s.unit)),
+    unit: asWritten(text(s.unit)),
     feedback: text(o["echotwin:feedback"]) || text(object(o["echotwin:feedback"]).property),
     risk: o["echotwin:risk"] === "confirm" || o["echotwin:risk"] === "high" ? o["echotwin:risk"] : "low",
     interlocks: Array.isArray(o["echotwin:interlocks"]) ? o["echotwin:interlocks"].map((lock) => messages(object(lock))) : [],
@@ -195,11 +202,6 @@ function decimals(o: Members): number | undefined {
 
 function priority(value: unknown): Priority {
   return value === 1 || value === 2 || value === 4 ? value : 3;
-}
-
-/** Some descriptions name a unit instead of writing it as people do. */
-function unit(said: string): string {
-  return said === "percent" ? "%" : said === "degree celsius" ? "°C" : said;
 }
 
 function object(value: unknown): Members {
