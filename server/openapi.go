@@ -81,7 +81,7 @@ func pageOperations() []operation {
 
 func thingOperations() []operation {
 	const tag = "things"
-	list := []string{"path", "q", "type", "limit", "after", "ticket"}
+	list := []string{"path", "q", "type", "where", "limit", "after", "ticket"}
 	one, named := []string{"id", "ticket"}, []string{"id", "name", "ticket"}
 	return []operation{
 		{method: "GET", path: "/api/things", tag: tag, summary: "Thing Descriptions, by id; with at, what the things were then", access: reader, params: append([]string{"at"}, list...), answer: "ThingDescriptionsOrStates", errors: []int{400, 422, 503}, note: "With at the answer is a list of states, by the descriptions of today. Values older than a day then are not in it. 422 names the first moment that is kept."},

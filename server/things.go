@@ -50,6 +50,10 @@ func (s *Server) listThings(c echo.Context) error {
 	} else if past {
 		return s.listStates(c, at, limit)
 	}
+	holds, err := s.condition(c)
+	if err != nil {
+		return err
+	}
 	after, who := c.QueryParam("after"), userOf(c)
 	var ids []string
 	s.Twins.Things("", func(id string) bool {
@@ -63,6 +67,9 @@ func (s *Server) listThings(c echo.Context) error {
 	tds := make([]json.RawMessage, 0, min(len(ids), limit))
 	last := ""
 	for _, id := range ids {
+		if !holds(id) {
+			continue
+		}
 		td, ok := s.Twins.TD(id, base(c))
 		if !ok || !describes(td, id, q, typ) {
 			continue
@@ -74,6 +81,32 @@ func (s *Server) listThings(c echo.Context) error {
 		tds, last = append(tds, withTicket(td, c)), id
 	}
 	return noStore(c).JSON(http.StatusOK, tds)
+}
+
+// condition is ?where=: whether it holds of a thing now. What is not known, or
+// is of a thing that the user may not see, does not hold.
+func (s *Server) condition(c echo.Context) (func(id string) bool, error) {
+	text := c.QueryParam("where")
+	if text == "" {
+		return func(string) bool { return true }, nil
+	}
+	where, err := twin.ParseCondition(text)
+	if err != nil {
+		return nil, err
+	}
+	who := userOf(c)
+	return func(id string) bool {
+		holds, known := where.Holds(func(thing, property string) (json.RawMessage, bool) {
+			if thing == "" {
+				thing = id
+			} else if !who.Covers(thing, realtime.Match) {
+				return nil, false
+			}
+			v, ok := s.Twins.Property(thing, property)
+			return v.Value, ok && v.Value != nil
+		})
+		return holds && known
+	}, nil
 }
 
 // describes says whether a Thing Description has q somewhere in what people

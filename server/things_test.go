@@ -38,6 +38,9 @@ func TestThings(t *testing.T) {
 		{"?q=b%C6%A1m", "[plant/pump]"}, // the Vietnamese title
 		{"?q=VALVE", "[plant/valve]"},
 		{"?path=plant/**&q=p", "[plant/line1/tank plant/pump plant/valve]"},
+		{"?where=level%3E=50", "[plant/line1/tank]"},
+		{"?where=level%3E50", "[]"},
+		{"?where=plant/valve:flow%3D1&path=office/**", "[office/lamp]"},
 		{"?after=plant/line1/tank", "[plant/pump plant/valve]"},
 		{"?limit=2", "[office/lamp plant/line1/tank]"},
 	} {
