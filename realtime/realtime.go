@@ -29,6 +29,7 @@ const (
 	Status    Kind = "status"    // from the door: the device came or went; Name is "online" or "offline"
 	Command   Kind = "command"   // from the twin: a command reached a new state; Data is its Command
 	Result    Kind = "result"    // from a device: what came of a command
+	Alarm     Kind = "alarm"     // from the twin: a step of an alarm; Name is the step, Cmd the alarm's id
 )
 
 // A Value is one property's value, as the device wrote it.
@@ -45,9 +46,9 @@ type Record struct {
 	At    time.Time // when it arrived here; in milliseconds
 
 	Values []Value         // Telemetry
-	Name   string          // Event: its name. Status: "online" or "offline"
-	Cmd    string          // Command and Result: the command's id
-	Data   json.RawMessage // Event: its data. Command: a realtime.Invoked. Result: what the device answered
+	Name   string          // Event: its name. Status: "online" or "offline". Alarm: the step
+	Cmd    string          // Command and Result: the command's id. Alarm: its id
+	Data   json.RawMessage // Event: its data. Command: a realtime.Invoked. Result: what the device answered. Alarm: what the step says
 }
 
 // A Bundle is one commit of the log. Its records share its Seq.

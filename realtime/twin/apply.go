@@ -53,7 +53,7 @@ type applying struct {
 	*Twins
 	now   int64
 	u     realtime.Update
-	moved bool // a command may have moved
+	moved bool // a command or an alarm may have moved
 }
 
 func (a *applying) record(r *realtime.Record) {
@@ -63,7 +63,7 @@ func (a *applying) record(r *realtime.Record) {
 	case realtime.Status:
 		a.status(r)
 	case realtime.Event:
-		a.thing(r.Thing)
+		a.eventAlarm(a.thing(r.Thing), r)
 		a.event(r.Thing, r.Name, r.Data, r.TS.UnixMilli())
 	case realtime.Command:
 		a.moved = true
@@ -71,6 +71,9 @@ func (a *applying) record(r *realtime.Record) {
 	case realtime.Result:
 		a.moved = true
 		a.result(r)
+	case realtime.Alarm:
+		a.moved = true
+		a.alarm(r)
 	default:
 		a.stats.Unreadable++
 	}
@@ -128,6 +131,7 @@ func (a *applying) status(r *realtime.Record) {
 	a.change(th)
 	first := th.online == "" && r.Name == onlineEvent
 	th.online, th.guessed, th.marked = r.Name, false, true
+	a.lookOffline(th, r.TS.UnixMilli())
 	if !first { // that a device is there is no news
 		a.presence(th, r.Name, "device", r.At.UnixMilli())
 	}
@@ -225,6 +229,9 @@ func (a *applying) value(th *thing, p *property, v *realtime.Value, ts, at int64
 	p.stale = due > 0 && due <= a.now
 	if due > 0 && !p.stale {
 		a.due.watch(th, due)
+	}
+	if p.points != nil {
+		a.look(p)
 	}
 	a.remark(th, p, before)
 	return true

@@ -14,7 +14,7 @@ import (
 )
 
 // A checkpoint is one JSON document after the other, first a saved with only a
-// seq, then things by id, then commands in their order. It is cut into chunks
+// seq, then things by id, then commands in their order, then alarms by id. It is cut into chunks
 // wherever they are full; before each stands a line that says which it is.
 const (
 	checkpointVersion = 1
@@ -44,6 +44,7 @@ type saved struct {
 	Props   []savedAs `json:"props,omitempty"`
 	Command *command  `json:"command,omitempty"`
 	Holds   bool      `json:"holds,omitempty"` // the command holds its key
+	Alarm   *alarm    `json:"alarm,omitempty"`
 }
 
 // savedAs is a property in a checkpoint. appendTo writes it by hand, since
@@ -64,7 +65,7 @@ type savedAs struct {
 }
 
 // Checkpoint is all that Restore needs to go on from seq: last values, marks,
-// learnt paces and commands, in chunks of at most 256 KB. Descriptions are not
+// learnt paces, commands and alarms, in chunks of at most 256 KB. Descriptions are not
 // in it. It belongs to one epoch of the log: keep it with that log.
 func (t *Twins) Checkpoint() (seq uint64, chunks [][]byte) {
 	t.mu.RLock()
@@ -77,6 +78,9 @@ func (t *Twins) Checkpoint() (seq uint64, chunks [][]byte) {
 	for _, id := range t.commands.order {
 		c := t.commands.byID[id]
 		commands = append(commands, saved{Command: c, Holds: c.Key != "" && t.commands.keys[c.owner()] == id})
+	}
+	for _, al := range t.alarms.sorted() {
+		commands = append(commands, saved{Alarm: al})
 	}
 	t.mu.RUnlock()
 	for _, c := range commands {
@@ -170,6 +174,9 @@ func (t *Twins) restore(s saved) {
 		}
 		t.commands.forget()
 	}
+	if s.Alarm != nil {
+		t.alarms.restore(s.Alarm)
+	}
 	if s.Thing == "" {
 		return
 	}
@@ -195,6 +202,7 @@ func (t *Twins) restore(s saved) {
 			t.due.watch(th, due)
 		}
 	}
+	t.lookAll(th)
 }
 
 func (p *property) restore(s savedAs) {

@@ -373,5 +373,5 @@ func unavailable(err error) error {
 	if errors.As(err, &p) {
 		return p
 	}
-	return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the log cannot store the command now"}
+	return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the log cannot store this now"}
 }

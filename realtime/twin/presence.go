@@ -99,6 +99,7 @@ func (a *applying) silence(r *realtime.Record) {
 		name = offlineEvent
 		a.change(th)
 		th.online, th.guessed, th.marked = offlineEvent, true, true
+		a.lookOffline(th, r.At.UnixMilli())
 	}
 	a.presence(th, name, "silence", r.At.UnixMilli())
 }
@@ -111,6 +112,7 @@ func (a *applying) heard(th *thing, at int64) {
 		name = onlineEvent
 		a.change(th)
 		th.online, th.guessed, th.marked = "", false, true
+		a.lookOffline(th, at)
 	}
 	a.presence(th, name, "reading", at)
 }

@@ -37,6 +37,7 @@ func (t *Twins) Run(ctx context.Context) error {
 			every(ctx, expireEvery, func() { t.hush(ctx) })
 		}
 	})
+	wg.Go(func() { every(ctx, alarmsEvery, func() { t.stepAlarms(ctx) }) })
 	wg.Wait()
 	return nil
 }
@@ -72,6 +73,7 @@ func (t *Twins) sweep() {
 			heap.Fix(&t.due, 0)
 		}
 		if changed {
+			t.lookStale(th)
 			th.wasMarked = true
 			u.Changes = append(u.Changes, realtime.Change{Thing: th.id, TS: stamp(th.newest), Marks: th.marks()})
 		}

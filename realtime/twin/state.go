@@ -29,6 +29,8 @@ type thing struct {
 	presenceSaid  int64 // at of the last fact about it, ms
 	presenceQuiet int64 // changes since then
 
+	points []*point // what raises alarms about the thing as a whole
+
 	due  int64 // when to look for stale values again, ms; 0 when not in the heap
 	slot int   // place in the heap
 
@@ -61,6 +63,8 @@ type property struct {
 	pace  pace
 
 	desired *Desired // nil: nothing is. Never written in place
+
+	points []*point // what raises alarms about it
 
 	badSaid  int64 // at of the last bad_reading fact, ms
 	badQuiet int64 // bad readings since then

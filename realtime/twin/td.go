@@ -34,6 +34,7 @@ type description struct {
 	props   map[string]*spec
 	actions map[string]*action
 	writes  map[string]*action // of the properties that may be written
+	alarms  []*alarmRule
 }
 
 // Describe adds the thing that a Thing Description describes, or replaces its
@@ -84,6 +85,7 @@ func (t *Twins) describe(th *thing, d *description) {
 	th.td = d
 	th.served.Store(nil)
 	now := t.cfg.Now().UnixMilli()
+	defer t.watchAlarms(th)
 	for name, s := range d.props {
 		if th.props[name] == nil {
 			th.props[name] = &property{name: name}
@@ -143,7 +145,7 @@ func parse(td []byte) (*description, *realtime.Problem) {
 	}
 	doc["id"] = URN(id)
 	d := &description{id: id, title: doc["title"].(string), doc: doc, props: map[string]*spec{}, actions: map[string]*action{}, writes: map[string]*action{}}
-	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readWrites, d.readActions, d.checkEvents, checkSecurity} {
+	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readWrites, d.readActions, d.checkEvents, d.readAlarms, checkSecurity} {
 		if problem := read(doc); problem != nil {
 			return nil, problem
 		}

@@ -25,6 +25,12 @@
 // idempotency key on two nodes) is decided by their order in the log, so all
 // nodes decide alike. See Invoke.
 //
+// # Alarms
+//
+// What a description calls an alarm is looked at with every reading, in memory.
+// That one is to be raised or cleared is written into the log, by every node
+// that sees it, and counts once: where it stands there first. See AlarmState.
+//
 // Apply has one caller; every other method may be called by many.
 package twin
 
@@ -91,6 +97,7 @@ type Twins struct {
 	round  uint64  // counts bundles; says which scratch fields are of this one
 
 	commands commands
+	alarms   alarms
 	stats    Stats
 
 	carriers sync.WaitGroup // of commands that nobody waits for; grows only under mu and while life lasts
@@ -106,6 +113,8 @@ type Stats struct {
 	Refused      uint64 // values beyond MaxThings or the properties of a thing
 	Unreadable   uint64 // records that make no sense
 	OpenCommands int    // commands that still can move
+	Alarms       int    // that stand
+	LostAlarms   uint64 // that were not raised, because too many stand already
 }
 
 // New returns Twins without any thing.
@@ -124,6 +133,7 @@ func New(cfg Config) *Twins {
 		tell:     func(realtime.Update) {},
 		things:   map[string]*thing{},
 		commands: newCommands(),
+		alarms:   newAlarms(),
 	}
 }
 
@@ -166,5 +176,6 @@ func (t *Twins) Stats() Stats {
 		}
 	}
 	s.OpenCommands = t.commands.open()
+	s.Alarms = t.alarms.standing
 	return s
 }

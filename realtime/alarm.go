@@ -1,0 +1,92 @@
+package realtime
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The states of an alarm: its cause is there or not, and somebody has said that
+// they look after it or not.
+const (
+	ActiveUnacked  = "active_unacked"
+	ActiveAcked    = "active_acked"
+	ClearedUnacked = "cleared_unacked"
+	ClearedAcked   = "cleared_acked" // it stands no more
+)
+
+// The steps of an alarm.
+const (
+	AlarmRaised       = "raised"
+	AlarmCleared      = "cleared"
+	AlarmAcked        = "acked"
+	AlarmShelved      = "shelved"
+	AlarmUnshelved    = "unshelved" // by a person, or because its time was over
+	AlarmSuppressed   = "suppressed"
+	AlarmUnsuppressed = "unsuppressed"
+)
+
+// An AlarmState is how an alarm stands: the body of an alarm frame and the
+// answer of the API. Its id is that of its rule, so a rule has one alarm at most.
+type AlarmState struct {
+	ID         string          `json:"id"`
+	Thing      string          `json:"thing"`
+	Property   string          `json:"property,omitempty"`
+	Event      string          `json:"event,omitempty"` // its name, of the rule event
+	Rule       string          `json:"rule"`            // highHigh, high, low, lowLow, rate, stale, offline or event
+	Severity   string          `json:"severity"`
+	Priority   int             `json:"priority"` // 1 to 4; 1 is the most urgent
+	State      string          `json:"state"`
+	Message    string          `json:"message"`
+	Value      json.RawMessage `json:"value,omitempty"` // when it was raised
+	Limit      *float64        `json:"limit,omitempty"`
+	Unit       string          `json:"unit,omitempty"`
+	Raised     time.Time       `json:"raised"` // the last time
+	Cleared    time.Time       `json:"cleared,omitzero"`
+	Count      int             `json:"count"` // how often it was raised since it was acknowledged
+	Acked      *AlarmAck       `json:"acked,omitempty"`
+	Shelved    *AlarmShelf     `json:"shelved,omitempty"`
+	Suppressed bool            `json:"suppressed,omitempty"` // by the condition of its rule
+	TS         time.Time       `json:"ts"`                   // of the last step
+	Step       string          `json:"step"`                 // the last one
+}
+
+// An AlarmAck is who looks after an alarm.
+type AlarmAck struct {
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	Comment string    `json:"comment,omitempty"`
+}
+
+// An AlarmShelf is why an alarm was put aside, and for how long.
+type AlarmShelf struct {
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason"`
+}
+
+// Active says whether the cause of an alarm is there.
+func (a AlarmState) Active() bool { return a.State == ActiveUnacked || a.State == ActiveAcked }
+
+// Unacked says whether nobody has said that they look after it.
+func (a AlarmState) Unacked() bool { return a.State == ActiveUnacked || a.State == ClearedUnacked }
+
+// Stands says whether there is still something to do about it.
+func (a AlarmState) Stands() bool { return a.State != ClearedAcked }
+
+// Quiet says whether it was put aside, or its condition says that it is to be
+// expected.
+func (a AlarmState) Quiet() bool { return a.Shelved != nil || a.Suppressed }
+
+// AlarmSeverity is the word for a priority.
+func AlarmSeverity(priority int) string {
+	switch priority {
+	case 1:
+		return "critical"
+	case 2:
+		return "high"
+	case 3:
+		return "medium"
+	}
+	return "low"
+}

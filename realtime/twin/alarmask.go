@@ -1,0 +1,101 @@
+package twin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"echotwin/realtime"
+)
+
+// maxShelf is how long an alarm may be put aside at once.
+const maxShelf = 7 * 24 * time.Hour
+
+// AckAlarms notes that somebody looks after alarms, and returns them as they are
+// then. One that is acknowledged already stays as it is. With an error nothing
+// was noted.
+func (t *Twins) AckAlarms(ctx context.Context, user, comment string, ids ...string) ([]realtime.AlarmState, error) {
+	if err := checkText("comment", comment); err != nil {
+		return nil, err
+	}
+	return t.askAlarms(ctx, realtime.AlarmAcked, alarmStep{User: user, Text: strings.TrimSpace(comment)}, ids...)
+}
+
+// ShelveAlarm puts an alarm aside for a while, with a reason. Shelving it again
+// sets a new end.
+func (t *Twins) ShelveAlarm(ctx context.Context, id, user, reason string, d time.Duration) (realtime.AlarmState, error) {
+	if d < time.Second || d > maxShelf {
+		lo, hi := 1.0, maxShelf.Seconds()
+		return realtime.AlarmState{}, &realtime.Problem{Code: realtime.CodeOutOfRange, At: "/seconds", Minimum: &lo, Maximum: &hi, Message: fmt.Sprintf("an alarm is shelved for 1 to %v seconds", hi)}
+	}
+	if reason = strings.TrimSpace(reason); reason == "" {
+		return realtime.AlarmState{}, &realtime.Problem{Code: realtime.CodeReason, At: "/reason", Message: "say why the alarm is shelved"}
+	}
+	if err := checkText("reason", reason); err != nil {
+		return realtime.AlarmState{}, err
+	}
+	if al, ok := t.AlarmState(id); ok && !al.Stands() {
+		return al, &realtime.Problem{Code: realtime.CodeConflict, Message: "the alarm does not stand any more"}
+	}
+	return one(t.askAlarms(ctx, realtime.AlarmShelved, alarmStep{User: user, Text: reason, Until: t.cfg.Now().Add(d).UnixMilli()}, id))
+}
+
+// UnshelveAlarm ends that before its time. One that is not shelved stays as it is.
+func (t *Twins) UnshelveAlarm(ctx context.Context, id, user string) (realtime.AlarmState, error) {
+	return one(t.askAlarms(ctx, realtime.AlarmUnshelved, alarmStep{User: user}, id))
+}
+
+func one(list []realtime.AlarmState, err error) (realtime.AlarmState, error) {
+	if err != nil {
+		return realtime.AlarmState{}, err
+	}
+	return list[0], nil
+}
+
+func checkText(name, text string) error {
+	if len(text) > maxComment {
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/" + name, Message: fmt.Sprintf("the %s has more than %d bytes", name, maxComment)}
+	}
+	return nil
+}
+
+// askAlarms writes a step that a person takes, and waits until it is seen.
+func (t *Twins) askAlarms(ctx context.Context, step string, s alarmStep, ids ...string) ([]realtime.AlarmState, error) {
+	if t.cfg.Log == nil {
+		return nil, &realtime.Problem{Code: realtime.CodeUnavailable, Message: "nothing can be stored here"}
+	}
+	ts := stamp(t.cfg.Now().UnixMilli())
+	steps := make([]realtime.Record, len(ids))
+	for i, id := range ids {
+		al, ok := t.AlarmState(id)
+		if !ok {
+			return nil, unknownAlarm(id)
+		}
+		steps[i], _ = alarmRecord(al.Thing, id, step, &s, ts)
+	}
+	putting, cancel := context.WithTimeout(ctx, logWait)
+	defer cancel()
+	seq, err := t.cfg.Log.Put(putting, steps...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	showing, cancel := context.WithTimeout(context.WithoutCancel(ctx), logWait)
+	defer cancel()
+	if err := t.await(showing, func() bool { return t.seq >= seq }); err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]realtime.AlarmState, len(ids))
+	for i, id := range ids {
+		al, ok := t.AlarmState(id)
+		if !ok {
+			return nil, unknownAlarm(id)
+		}
+		out[i] = al
+	}
+	return out, nil
+}
+
+func unknownAlarm(id string) *realtime.Problem {
+	return &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("no alarm %s is known", clip(id))}
+}
