@@ -352,6 +352,17 @@ func TestFactsAreFoundByTime(t *testing.T) {
 			t.Errorf("%s from %v to %v: %s, want %s", tt.pattern, tt.from.Sub(begin), tt.to.Sub(begin), got, tt.want)
 		}
 	}
+	for kind, want := range map[string]int{"event": 6, "cmd": 0} {
+		n := 0
+		for _, patterns := range [][]string{nil, {"**"}} {
+			if err := f.BetweenOf(t.Context(), kind, patterns, begin, end, func(_ time.Time, one realtime.Fact) bool { n++; return one.Type == kind }); err != nil {
+				t.Error(err)
+			}
+		}
+		if n != 2*want {
+			t.Errorf("%d of the type %s, want %d", n, kind, 2*want)
+		}
+	}
 	n := 0
 	if err := f.Between(t.Context(), []string{"**"}, begin, end, func(time.Time, realtime.Fact) bool { n++; return n < 2 }); err != nil || n != 2 {
 		t.Errorf("after no it went on to %d: %v", n, err)

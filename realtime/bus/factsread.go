@@ -35,7 +35,7 @@ func (f *Facts) Read(ctx context.Context, patterns []string, after, upTo uint64,
 	}
 	begin, err := f.search(ctx, k, after)
 	if err == nil && begin <= k.last {
-		err = f.scan(ctx, begin, k.last, patterns, func(p place, _ time.Time, fact realtime.Fact) bool {
+		err = f.scan(ctx, begin, k.last, "", patterns, func(p place, _ time.Time, fact realtime.Fact) bool {
 			if p.seq <= upTo {
 				yield(fact)
 			}
@@ -69,7 +69,7 @@ func (f *Facts) Newest(ctx context.Context, upTo uint64, most int) (facts []real
 		}
 	}
 	if err == nil && begin < end {
-		err = f.scan(ctx, begin, end-1, nil, func(p place, _ time.Time, fact realtime.Fact) bool {
+		err = f.scan(ctx, begin, end-1, "", nil, func(p place, _ time.Time, fact realtime.Fact) bool {
 			if p.seq > 0 { // of this log
 				facts = append(facts, fact)
 			}
@@ -86,6 +86,11 @@ func (f *Facts) Newest(ctx context.Context, upTo uint64, most int) (facts []real
 // were stored in a span of time, both ends included, in their order, until it
 // says no. Those that are not kept any more are not among them.
 func (f *Facts) Between(ctx context.Context, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error {
+	return f.BetweenOf(ctx, "", patterns, from, to, yield)
+}
+
+// BetweenOf is Between for facts of one type; "" is all.
+func (f *Facts) BetweenOf(ctx context.Context, kind string, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error {
 	if err := f.bus.enter(); err != nil {
 		return err
 	}
@@ -106,7 +111,7 @@ func (f *Facts) Between(ctx context.Context, patterns []string, from, to time.Ti
 		return failed == nil && !m.Time.Before(from) // one that just went was before
 	})
 	if begin := first + uint64(n); err == nil && begin <= last {
-		err = f.scan(ctx, begin, last, patterns, func(_ place, at time.Time, fact realtime.Fact) bool {
+		err = f.scan(ctx, begin, last, kind, patterns, func(_ place, at time.Time, fact realtime.Fact) bool {
 			return !at.After(to) && (at.Before(from) || yield(at, fact))
 		})
 	}
@@ -164,14 +169,22 @@ func (f *Facts) search(ctx context.Context, k kept, after uint64) (uint64, error
 	return k.first + uint64(n), failed
 }
 
-// scan reads the stream from one of its numbers to another.
-func (f *Facts) scan(ctx context.Context, from, to uint64, patterns []string, yield func(place, time.Time, realtime.Fact) bool) error {
+// scan reads the stream from one of its numbers to another: facts of one type,
+// or with "" all.
+func (f *Facts) scan(ctx context.Context, from, to uint64, kind string, patterns []string, yield func(place, time.Time, realtime.Fact) bool) error {
 	cfg := jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
 	}
+	typ := "*"
+	if kind != "" {
+		typ = kind
+		if patterns == nil {
+			cfg.FilterSubjects = []string{factsSubject + "." + kind + ".>"}
+		}
+	}
 	for _, p := range patterns {
-		cfg.FilterSubjects = append(cfg.FilterSubjects, factsSubject+".*."+strings.ReplaceAll(strings.ReplaceAll(p, "**", ">"), "/", "."))
+		cfg.FilterSubjects = append(cfg.FilterSubjects, factsSubject+"."+typ+"."+strings.ReplaceAll(strings.ReplaceAll(p, "**", ">"), "/", "."))
 	}
 	c, err := f.stream.CreateConsumer(ctx, cfg)
 	if apiCode(err) == errOverlap {
@@ -187,7 +200,10 @@ func (f *Facts) scan(ctx context.Context, from, to uint64, patterns []string, yi
 		defer cancel()
 		_ = f.stream.DeleteConsumer(ctx, info.Name) // or it goes by itself after a minute
 	}()
-	covered := func(thing string) bool {
+	covered := func(thing, k string) bool {
+		if kind != "" && k != kind {
+			return false
+		}
 		for _, p := range patterns {
 			if realtime.Match(p, thing) {
 				return true
@@ -215,7 +231,7 @@ func (f *Facts) scan(ctx context.Context, from, to uint64, patterns []string, yi
 			if meta.Sequence.Stream > to {
 				return nil
 			}
-			if covered(thing) && !yield(p, meta.Timestamp, realtime.Fact{Seq: p.seq, Type: kind, Thing: thing, Body: m.Data()}) {
+			if covered(thing, kind) && !yield(p, meta.Timestamp, realtime.Fact{Seq: p.seq, Type: kind, Thing: thing, Body: m.Data()}) {
 				return nil
 			}
 		}
