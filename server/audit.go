@@ -21,6 +21,8 @@ import (
 // a pattern covers, stored in a span of time, in their order.
 type FactStore interface {
 	Between(ctx context.Context, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error
+	// BetweenOf is the same for facts of one type.
+	BetweenOf(ctx context.Context, kind string, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error
 }
 
 const (

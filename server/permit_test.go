@@ -66,6 +66,8 @@ var routePermissions = map[string]auth.Permission{
 
 	"GET /api/history":  auth.ReadHistory,
 	"GET /api/commands": auth.ReadCommands, "GET /api/commands/:id": auth.ReadCommands, "POST /api/commands/:id/cancel": auth.CommandThings,
+	"GET /api/alarms": auth.ReadAlarms, "GET /api/alarms/summary": auth.ReadAlarms, "GET /api/alarms/history": auth.ReadAlarms, "GET /api/alarms/:id": auth.ReadAlarms,
+	"POST /api/alarms/ack": auth.AckAlarms, "POST /api/alarms/:id/ack": auth.AckAlarms, "POST /api/alarms/:id/shelve": auth.ShelveAlarms, "POST /api/alarms/:id/unshelve": auth.ShelveAlarms,
 	"POST /api/telemetry": auth.Report, "POST /api/telemetry/*": auth.Report,
 
 	"GET /api/gpt": auth.Ask, "POST /api/gpt": auth.Ask, "GET /api/gpt/runs/:id": auth.Ask, "GET /api/gpt/runs/:id/events": auth.Ask, "POST /api/gpt/runs/:id/cancel": auth.Ask,

@@ -77,7 +77,8 @@ type Deps struct {
 	// Past is the states of things at an earlier moment; without it ?at= says that
 	// there are none.
 	Past PastReader
-	// Facts are the steps of commands that the twins have forgotten; nil without.
+	// Facts are the steps of commands that the twins have forgotten, and those of
+	// alarms; nil without.
 	Facts FactStore
 	Web   fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
@@ -192,6 +193,7 @@ func (s *Server) routes() error {
 	s.accountRoutes()
 	s.thingRoutes()
 	s.commandRoutes()
+	s.alarmRoutes()
 	s.streamRoutes()
 	s.connectionRoutes()
 	s.telemetryRoutes()

@@ -1,0 +1,138 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+)
+
+// An alarmPast is what GET /api/alarms/history asks for.
+type alarmPast struct {
+	pattern  string
+	see      func(thing string) bool
+	from, to time.Time // by when a step was stored; to is left out
+	limit    int
+}
+
+// alarmHistory answers GET /api/alarms/history: the steps of alarms, the newest
+// first, from the store of facts.
+func (s *Server) alarmHistory(c echo.Context) error {
+	q := alarmPast{}
+	var err error
+	if q.limit, err = pageSize(c); err != nil {
+		return err
+	}
+	if q.pattern, q.see, err = alarmScope(c); err != nil {
+		return err
+	}
+	now := time.Now()
+	if q.from, err = moment(c, "from", "-24h", now); err != nil {
+		return err
+	}
+	q.to = now.Add(time.Minute) // of clocks that differ
+	if c.QueryParam("to") != "" {
+		if q.to, err = moment(c, "to", "", now); err != nil {
+			return err
+		}
+	}
+	if text := c.QueryParam("after"); text != "" {
+		ns, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return &realtime.Problem{Code: realtime.CodeMalformed, At: "?after", Message: "after is what the header Link says, not " + strconv.Quote(clip(text))}
+		}
+		if at := time.Unix(0, ns); at.Before(q.to) {
+			q.to = at
+		}
+	}
+	format, err := historyFormat(c)
+	if err != nil {
+		return err
+	}
+	list, next := []realtime.AlarmState{}, time.Time{}
+	if s.Facts != nil {
+		if list, next, err = s.alarmSteps(c.Request().Context(), q); err != nil {
+			return err
+		}
+	}
+	if !next.IsZero() {
+		linkNext(c, strconv.FormatInt(next.UnixNano(), 10))
+	}
+	if format == asCSV {
+		return alarmsCSV(c, list)
+	}
+	return noStore(c).JSON(http.StatusOK, list)
+}
+
+// An alarmFact is a step, and when it was stored.
+type alarmFact struct {
+	at   time.Time
+	step realtime.AlarmState
+}
+
+// alarmSteps is a page of steps and, when there may be more, the moment before
+// which they were stored. It reads windows that grow on the way back, and stops
+// with what it has when it has read enough for one request.
+func (s *Server) alarmSteps(ctx context.Context, q alarmPast) (list []realtime.AlarmState, next time.Time, err error) {
+	list = []realtime.AlarmState{}
+	left := factBudget
+	for end, width := q.to, time.Hour; end.After(q.from); {
+		begin := end.Add(-width)
+		if begin.Before(q.from) {
+			begin = q.from
+		}
+		found, whole, err := s.stepsBetween(ctx, q, begin, end, &left)
+		if err != nil {
+			return nil, next, err
+		}
+		if !whole && width > time.Second {
+			width, left = width/4, max(left, factBudget/4) // so much is read at least, whatever was before
+			continue
+		}
+		for i := len(found) - 1; i >= 0; i-- {
+			if list = append(list, found[i].step); len(list) == q.limit {
+				if i > 0 || begin.After(q.from) {
+					next = found[i].at
+				}
+				return list, next, nil
+			}
+		}
+		if end, width = begin, width*4; left <= 0 && end.After(q.from) {
+			return list, end, nil
+		}
+	}
+	return list, next, nil
+}
+
+// stepsBetween are the newest steps that were stored in a span of time, end left
+// out, in their order. whole is false when there was more to read than may be;
+// then a window of a second has the first of them all the same.
+func (s *Server) stepsBetween(ctx context.Context, q alarmPast, begin, end time.Time, left *int) (found []alarmFact, whole bool, err error) {
+	var patterns []string
+	if q.pattern != "" {
+		patterns = []string{q.pattern}
+	}
+	whole, window := true, 0
+	err = s.Facts.BetweenOf(ctx, "alarm", patterns, begin, end, func(at time.Time, f realtime.Fact) bool {
+		if !at.Before(end) {
+			return false
+		}
+		*left--
+		if window++; window > factBudget/4 {
+			whole = false
+			return false
+		}
+		var a realtime.AlarmState
+		if !q.see(f.Thing) || json.Unmarshal(f.Body, &a) != nil {
+			return true
+		}
+		found = append(found, alarmFact{at, a})
+		return true
+	})
+	return found, whole, err
+}
