@@ -292,3 +292,33 @@ func TestAToolThatPanicsFailsItsRunOnly(t *testing.T) {
 		t.Errorf("the next run: %+v", out)
 	}
 }
+
+// leaky are Alarms that forget to leave out what may not be seen.
+type leaky int
+
+func (n leaky) ReadAlarms(_ context.Context, q AlarmQuery) ([]Alarm, error) {
+	out := []Alarm{{ID: "s", Thing: "secret/tank", Rule: "high", Message: "secret"}}
+	for i := range n {
+		out = append(out, Alarm{ID: fmt.Sprint(i), Thing: "plant/oven", Rule: "high", Severity: "high", State: "active_acked", Message: "Too\nhot" + strings.Repeat("é", 9000), AckedBy: "ana", Comment: "on it"})
+	}
+	return out[:min(len(out), q.Limit)], nil
+}
+
+func TestReadAlarmsIsBoundedAndHidesWhatMayNotBeSeen(t *testing.T) {
+	who := Asker{See: func(thing string) bool { return thing != "secret/tank" }}
+	for n, want := range map[int]int{0: 0, 3: 3, 500: 50} {
+		res, err := ReadAlarms(leaky(n)).Call(t.Context(), who, json.RawMessage(`{}`))
+		b, _ := json.Marshal(res.Data)
+		if err != nil || strings.Contains(string(b), "secret") || len(b) > maxResult || len(res.Citations) != want || strings.Count(string(b), `"acked_by":"ana"`) != want {
+			t.Errorf("%d: got %d citations, %d bytes, %v, want %d", n, len(res.Citations), len(b), err, want)
+		}
+		for _, c := range res.Citations {
+			if c.Kind != "alarm" || c.Ref == "" || strings.Contains(c.Title, "\n") {
+				t.Errorf("got %+v", c)
+			}
+		}
+	}
+	if _, err := ReadAlarms(leaky(0)).Call(t.Context(), who, json.RawMessage(`{"path":3}`)); err == nil {
+		t.Error("a number is no path")
+	}
+}

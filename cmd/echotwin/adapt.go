@@ -95,3 +95,29 @@ func (p plant) ReadState(_ context.Context, _ string, q gpt.StateQuery) ([]gpt.T
 	}
 	return out, nil
 }
+
+// ReadAlarms implements gpt.Alarms.
+func (p plant) ReadAlarms(_ context.Context, q gpt.AlarmQuery) ([]gpt.Alarm, error) {
+	if err := realtime.CheckPattern(q.Path); err != nil {
+		return nil, err
+	}
+	see := func(id string) bool { return realtime.Match(q.Path, id) && (q.See == nil || q.See(id)) }
+	var out []gpt.Alarm
+	for _, a := range p.twins.Alarms(twin.AlarmQuery{See: see}) {
+		if len(out) == q.Limit {
+			break
+		}
+		one := gpt.Alarm{
+			ID: a.ID, Thing: a.Thing, Property: a.Property, Rule: a.Rule, Severity: a.Severity, State: a.State, Message: a.Message,
+			Raised: a.Raised, Count: a.Count, Suppressed: a.Suppressed,
+		}
+		if a.Acked != nil {
+			one.AckedBy, one.Comment = a.Acked.By, a.Acked.Comment
+		}
+		if a.Shelved != nil {
+			one.ShelvedBy, one.Reason = a.Shelved.By, a.Shelved.Reason
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}

@@ -293,7 +293,7 @@ func (s *stages) gptConfig() gpt.Config {
 		BaseURL: c.OpenAIBase, APIKey: c.OpenAIKey, Model: c.OpenAIModel,
 		Fallback: gpt.Upstream{BaseURL: c.FallbackBase, APIKey: c.FallbackKey, Model: c.FallbackModel},
 		Things:   plant{s.twins}.things,
-		Tools:    []gpt.Tool{gpt.ReadState(plant{s.twins})},
+		Tools:    []gpt.Tool{gpt.ReadState(plant{s.twins}), gpt.ReadAlarms(plant{s.twins})},
 		Limits:   gpt.Limits{TokensPerDay: c.GPTTokensDay, BannedWords: c.GPTBannedWords},
 		Log:      s.log,
 	}
