@@ -42,6 +42,7 @@ test-browser: build
 bench: build ## The budgets of the design, as ratios against a floor measured in the same run.
 	cd web && $(NPM) run budget
 	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 40m -p 1 ./realtime/hub ./cmd/echotwin
+	$(GO) test -run '^$$' -bench Apply ./realtime/twin
 
 soak: ## Kill the server a hundred times under load and count what was acknowledged (KILLS=1000 for longer, SEED=… to replay).
 	ECHOTWIN_SOAK_KILLS=$(or $(KILLS),100) ECHOTWIN_SOAK_SEED=$(SEED) $(GO) test -v -count 1 -timeout 6h -run '^TestSoak' ./cmd/echotwin

@@ -62,8 +62,14 @@ func TestReadersWhileItMoves(t *testing.T) {
 }
 
 // BenchmarkApply is a bundle of 100 readings of 10 numbers, of 1,000 things at
-// 10 Hz that are described with limits and a period.
+// 10 Hz that are described with a range and a period: without alarms, and with
+// one limit a number, 10,000 in all.
 func BenchmarkApply(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchApply(b, nil) })
+	b.Run("10000-limits", func(b *testing.B) { benchApply(b, map[string]any{"high": 90, "hysteresis": 1, "onDelay": 1}) })
+}
+
+func benchApply(b *testing.B, alarms map[string]any) {
 	const things, perBundle, numbers = 1000, 100, 10
 	now := noon
 	tw := New(Config{Now: func() time.Time { return now }})
@@ -71,6 +77,9 @@ func BenchmarkApply(b *testing.B) {
 	props := map[string]any{}
 	for n := range numbers {
 		props[fmt.Sprintf("property%d", n)] = map[string]any{"type": "number", "minimum": 0, "maximum": 100, "echotwin:period": 0.1}
+		if alarms != nil {
+			props[fmt.Sprintf("property%d", n)].(map[string]any)["echotwin:alarms"] = alarms
+		}
 	}
 	for i := range things {
 		td, err := json.Marshal(map[string]any{"id": fmt.Sprintf("plant/line1/thing-%d", i), "title": "t", "properties": props})
