@@ -19,6 +19,7 @@ const (
 	CodeForbidden   = "forbidden"    // 403
 	CodeNotFound    = "not_found"    // 404: no such thing, action, command or page
 	CodeConflict    = "conflict"     // 409
+	CodeChanged     = "changed"      // 412: it is no longer what the client took it for
 	CodeTooLarge    = "too_large"    // 413
 	CodeInvalid     = "invalid"      // 422: well-formed but of the wrong type or shape
 	CodeOutOfRange  = "out_of_range" // 422: a number beyond its limit

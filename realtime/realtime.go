@@ -30,6 +30,7 @@ const (
 	Command   Kind = "command"   // from the twin: a command reached a new state; Data is its Command
 	Result    Kind = "result"    // from a device: what came of a command
 	Alarm     Kind = "alarm"     // from the twin: a step of an alarm; Name is the step, Cmd the alarm's id
+	Removed   Kind = "removed"   // from the directory: all that the thing ever said is to be forgotten
 )
 
 // A Value is one property's value, as the device wrote it.

@@ -21,6 +21,7 @@ var statuses = map[string]int{
 	realtime.CodeForbidden:   http.StatusForbidden,
 	realtime.CodeNotFound:    http.StatusNotFound,
 	realtime.CodeConflict:    http.StatusConflict,
+	realtime.CodeChanged:     http.StatusPreconditionFailed,
 	realtime.CodeOffline:     http.StatusConflict,
 	realtime.CodeInterlock:   http.StatusConflict,
 	realtime.CodeConfirm:     http.StatusUnprocessableEntity,

@@ -81,7 +81,14 @@ func newLine(t *testing.T, change ...func(*Deps)) *line {
 	wg.Go(func() { _ = b.Consume(ctx, 0, l.twins.Apply) })
 	wg.Go(func() { _ = l.twins.Run(ctx) })
 	h := hub.New(hub.Config{Epoch: b.Epoch(), Commander: l.twins, Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return l.Viewer(ctx, token) }})
-	l.site = newSite(t, append([]func(*Deps){func(d *Deps) { d.Twins, d.Ingest, d.Hub = l.twins, in, h }}, change...)...)
+	descriptions, err := b.Bucket(ctx, "things")
+	if err != nil {
+		t.Fatal(err)
+	}
+	things := twin.NewDirectory(twin.DirectoryConfig{Twins: l.twins, Store: descriptions, Log: in, Logger: quiet,
+		Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound})
+	wg.Go(func() { _ = things.Run(ctx) })
+	l.site = newSite(t, append([]func(*Deps){func(d *Deps) { d.Things = things }, func(d *Deps) { d.Twins, d.Ingest, d.Hub = l.twins, in, h }}, change...)...)
 	l.twins.OnChange(func(u realtime.Update) {
 		h.Publish(u)
 		l.Publish(u)

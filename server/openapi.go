@@ -80,13 +80,21 @@ func pageOperations() []operation {
 }
 
 func thingOperations() []operation {
-	const tag = "things"
+	const tag, tdType = "things", "application/td+json"
 	list := []string{"path", "q", "type", "where", "limit", "after", "ticket"}
 	one, named := []string{"id", "ticket"}, []string{"id", "name", "ticket"}
 	return []operation{
 		{method: "GET", path: "/api/things", tag: tag, summary: "Thing Descriptions, by id; with at, what the things were then", access: reader, params: append([]string{"at"}, list...), answer: "ThingDescriptionsOrStates", errors: []int{400, 422, 503}, note: "With at the answer is a list of states, by the descriptions of today. Values older than a day then are not in it. 422 names the first moment that is kept."},
 		{method: "GET", path: "/.well-known/wot", tag: tag, summary: "The same, where consumers of the Web of Things look", access: reader, params: list, answer: "ThingDescriptions", errors: []int{400, 422}},
-		{method: "GET", path: "/api/things/{id}", tag: tag, summary: "The W3C Thing Description of one thing", access: reader, params: one, answer: "ThingDescription", answerType: "application/td+json", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}", tag: tag, summary: "The W3C Thing Description of one thing", access: reader, params: append([]string{"ifNoneMatch"}, one...), answer: "ThingDescription", answerType: "application/td+json", errors: []int{400, 404}},
+		{method: "POST", path: "/api/things", tag: tag, summary: "Describe a thing", access: user, body: "ThingDescription", status: 201, answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 413, 422, 429, 503},
+			note: "Needs the role engineer. The body is a W3C Thing Description 1.1 with the id of the thing. 422 says by JSON pointer what is wrong with it; 409 that the thing is described already."},
+		{method: "PUT", path: "/api/things/{id}", tag: tag, summary: "Describe a thing, or describe it anew", access: user, params: []string{"id", "ifMatch", "ifNoneMatch"}, body: "ThingDescription", answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 412, 413, 422, 429, 503},
+			note: "Needs the role engineer. 201 when it had no description. If-Match with the ETag that was read keeps two who write at once from overwriting each other: 412. 409 when a file or the demo line has the description."},
+		{method: "PATCH", path: "/api/things/{id}", tag: tag, summary: "Change the description of a thing by a JSON Merge Patch", access: user, params: []string{"id", "ifMatch"}, body: "MergePatch", answer: "ThingDescription", answerType: tdType, errors: []int{400, 404, 409, 412, 413, 422, 503},
+			note: "Needs the role engineer. Without If-Match it changes whatever the description is then; of several patches at once none is lost."},
+		{method: "DELETE", path: "/api/things/{id}", tag: tag, summary: "Remove a thing, with its values and its history", access: user, params: []string{"id", "ifMatch", "keep"}, status: 204, errors: []int{400, 404, 409, 412, 422, 503},
+			note: "Needs the role engineer. Commands and events stay in the audit. A device that goes on sending comes back as an undescribed thing."},
 		{method: "GET", path: "/api/things/{id}/state", tag: tag, summary: "All values of a thing, with age and quality, now or at an earlier moment", access: reader, params: append([]string{"at"}, one...), answer: "State", errors: []int{400, 404, 422, 503}},
 		{method: "GET", path: "/api/things/{id}/properties", tag: tag, summary: "All values of a thing, bare", access: reader, params: one, answer: "Object", errors: []int{400, 404}},
 		{method: "GET", path: "/api/things/{id}/properties/{name}", tag: tag, summary: "One value, bare", access: reader, params: named, answer: "Value", errors: []int{400, 404}},

@@ -62,7 +62,7 @@ var routePermissions = map[string]auth.Permission{
 	"GET /api/things/plant/pump/properties/speed/sse": auth.ReadThings, "GET /api/things/plant/pump/events/overheat": auth.ReadThings,
 
 	"GET /api/things/plant/pump/actions/setSpeed": auth.ReadThings, "POST /api/things/plant/pump/actions/setSpeed": auth.CommandThings, "PUT /api/things/plant/pump/properties/speed": auth.WriteProperties,
-	"PUT /api/things/plant/pump": auth.EditThings, "PATCH /api/things/plant/pump": auth.EditThings, "DELETE /api/things/plant/pump": auth.EditThings,
+	"POST /api/things": auth.EditThings, "PUT /api/things/plant/pump": auth.EditThings, "PATCH /api/things/plant/pump": auth.EditThings, "DELETE /api/things/plant/pump": auth.EditThings,
 
 	"GET /api/history":  auth.ReadHistory,
 	"GET /api/commands": auth.ReadCommands, "GET /api/commands/:id": auth.ReadCommands, "POST /api/commands/:id/cancel": auth.CommandThings,

@@ -68,6 +68,7 @@ type Deps struct {
 	Config
 	Auth   *auth.Auth
 	Twins  *twin.Twins
+	Things *twin.Directory // their descriptions
 	Ingest *ingest.Ingest
 	Hub    *hub.Hub
 	Runs   *gpt.Runs // of the assistant

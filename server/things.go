@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +21,10 @@ func (s *Server) thingRoutes() {
 	s.get("/.well-known/wot", auth.ReadThings, s.listThings, s.limitAnswer)
 	s.get("/api/things", auth.ReadThings, s.listThings, s.limitAnswer)
 	s.get(thingsPrefix+"*", auth.ReadThings, s.readThing, s.limitAnswer)
+	s.post("/api/things", auth.EditThings, s.createThing)
+	s.put(thingsPrefix+"*", auth.ReadThings, s.putThing)
+	s.patch(thingsPrefix+"*", auth.ReadThings, s.patchThing)
+	s.delete(thingsPrefix+"*", auth.ReadThings, s.deleteThing)
 }
 
 // base is the origin that the client used, for links in Thing Descriptions.
@@ -91,6 +96,12 @@ func (s *Server) condition(c echo.Context) (func(id string) bool, error) {
 		return func(string) bool { return true }, nil
 	}
 	where, err := twin.ParseCondition(text)
+	var wrong *realtime.Problem
+	if errors.As(err, &wrong) {
+		p := *wrong
+		p.At = "?where"
+		return nil, &p
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +199,12 @@ func (s *Server) readThing(c echo.Context) error {
 		if !ok {
 			return noThing(p.id)
 		}
+		if tag, ok := s.Twins.Tag(p.id); ok {
+			c.Response().Header().Set("ETag", `"`+tag+`"`)
+			if slices.Contains(tagsOf(c, "If-None-Match"), tag) {
+				return noStore(c).NoContent(http.StatusNotModified)
+			}
+		}
 		c.Response().Header().Set(echo.HeaderContentType, "application/td+json")
 		return noStore(c).JSONBlob(http.StatusOK, withTicket(td, c))
 	case "state":
@@ -253,6 +270,8 @@ func notAllowed(c echo.Context, p thingPath) error {
 		allow = "GET, HEAD, POST"
 	case p.part == "properties" && p.name != "" && !p.sse:
 		allow = "GET, HEAD, PUT"
+	case p.part == "":
+		allow = "GET, HEAD, PUT, PATCH, DELETE"
 	case p.sse || p.part == "events" && p.name != "":
 		allow = "GET"
 	case p.part == "actions" || p.part == "events":

@@ -41,6 +41,8 @@ type stages struct {
 	door    *mqtt.Door // nil without one
 	router  *router    // nil without a door; only used with other nodes
 	twins   *twin.Twins
+	things  *twin.Directory
+	files   *thingFiles
 	known   atomic.Pointer[twin.Twins] // the same, for the door, which is open before
 	hub     *hub.Hub
 	history *history.History
@@ -171,6 +173,8 @@ func (s *stages) remember(ctx context.Context) error {
 	if first := s.bus.Stats().First; first > seq+1 {
 		state = first - 1 // what changed before that is in no checkpoint and not in the log any more
 	}
+	// Nor does a checkpoint say which things were removed before it.
+	state = max(state, s.twins.Removed())
 	s.facts.Begin(seq)
 	s.hub.Begin(seq, facts, since, state)
 
@@ -271,14 +275,26 @@ func (s *stages) openTwins(ctx context.Context) error {
 	}
 	s.twins = twin.New(c)
 	s.known.Store(s.twins)
+	descriptions, err := s.bus.Bucket(ctx, "things")
+	if err != nil {
+		return err
+	}
+	s.things = twin.NewDirectory(twin.DirectoryConfig{
+		Twins: s.twins, Store: descriptions, Log: s.ingest, Logger: s.log,
+		Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound,
+	})
 	if s.cfg.demo() {
 		for _, td := range simulator.Things() {
-			if err := s.twins.Describe(td); err != nil {
+			if _, err := s.things.Fix("the demo line", td); err != nil {
 				return fmt.Errorf("the demo line's things: %w", err)
 			}
 		}
 	}
-	describeFiles(s.twins, filepath.Join(s.cfg.Data, "things"), s.log)
+	s.files = newThingFiles(s.things, filepath.Join(s.cfg.Data, "things"), s.log)
+	s.files.read(ctx)
+	if err := s.things.Load(ctx); err != nil {
+		return err
+	}
 	bucket, err := s.bus.Bucket(ctx, "checkpoint")
 	if err != nil {
 		return err
@@ -313,7 +329,7 @@ func (s *stages) serverDeps() server.Deps {
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
-		Auth: s.auth, Twins: s.twins, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts,
+		Auth: s.auth, Twins: s.twins, Things: s.things, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts,
 		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

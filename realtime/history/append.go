@@ -152,8 +152,13 @@ func (s *session) take(b realtime.Bundle) error {
 	}
 	now := s.cfg.Now()
 	for i := range b.Records {
-		if r := &b.Records[i]; r.Kind == realtime.Telemetry {
+		switch r := &b.Records[i]; r.Kind {
+		case realtime.Telemetry:
 			s.record(r, now)
+		case realtime.Removed:
+			if err := s.remove(r.Thing); err != nil {
+				return err
+			}
 		}
 	}
 	s.next = b.Seq + 1
@@ -161,6 +166,24 @@ func (s *session) take(b realtime.Bundle) error {
 		return s.commit()
 	}
 	return nil
+}
+
+// removal bounds how long an outside store may take to forget a thing.
+const removal = time.Minute
+
+// remove forgets a thing where the log says so, with what is still to be
+// written of it. After a kill it is done once more, and what the log has behind
+// it is written once more.
+func (s *session) remove(thing string) error {
+	if err := s.commit(); err != nil {
+		return err
+	}
+	if s.outside == nil {
+		return s.delete(context.Background(), thing)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), removal)
+	defer cancel()
+	return s.outside.remove(ctx, thing)
 }
 
 func (s *session) record(r *realtime.Record, now time.Time) {

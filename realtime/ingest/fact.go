@@ -91,7 +91,7 @@ func (r *request) data(rec realtime.Record) (realtime.Record, *realtime.Problem)
 // record checks a record of the server itself and writes it down.
 func (r *request) record(rec realtime.Record) error {
 	switch rec.Kind {
-	case realtime.Telemetry, realtime.Event, realtime.Status, realtime.Command, realtime.Result, realtime.Alarm:
+	case realtime.Telemetry, realtime.Event, realtime.Status, realtime.Command, realtime.Result, realtime.Alarm, realtime.Removed:
 	default:
 		return fmt.Errorf("ingest: %q is not a kind of record", rec.Kind)
 	}

@@ -74,6 +74,9 @@ func (a *applying) record(r *realtime.Record) {
 	case realtime.Alarm:
 		a.moved = true
 		a.alarm(r)
+	case realtime.Removed:
+		a.moved = true // somebody waits for it
+		a.removed(r.Thing)
 	default:
 		a.stats.Unreadable++
 	}
@@ -104,7 +107,13 @@ func (a *applying) change(th *thing) *realtime.Change {
 func (a *applying) mark() {
 	for i := range a.u.Changes {
 		c := &a.u.Changes[i]
+		if c.Removed {
+			continue
+		}
 		th := a.things[c.Thing]
+		if th == nil {
+			continue // removed by the same bundle
+		}
 		c.TS = stamp(th.newest)
 		if th.marked {
 			c.Marks, th.wasMarked = th.marks(), true

@@ -33,6 +33,7 @@ type chunkLine struct {
 // saved is one document of a checkpoint.
 type saved struct {
 	Seq     uint64    `json:"seq,omitempty"`
+	Removed uint64    `json:"removed,omitempty"` // the newest bundle that removed a thing
 	Thing   string    `json:"thing,omitempty"`
 	Online  string    `json:"online,omitempty"`
 	Newest  int64     `json:"newest,omitempty"`
@@ -70,7 +71,8 @@ type savedAs struct {
 func (t *Twins) Checkpoint() (seq uint64, chunks [][]byte) {
 	t.mu.RLock()
 	seq = t.seq
-	all := append(strconv.AppendUint([]byte(`{"seq":`), seq, 10), "}\n"...)
+	all := strconv.AppendUint([]byte(`{"seq":`), seq, 10)
+	all = append(strconv.AppendUint(append(all, `,"removed":`...), t.removed, 10), "}\n"...)
 	for _, id := range t.ids(nil) {
 		all = t.things[id].appendTo(all)
 	}
@@ -165,7 +167,7 @@ func (t *Twins) Restore(chunks [][]byte) (seq uint64, err error) {
 }
 
 func (t *Twins) restore(s saved) {
-	t.seq = max(t.seq, s.Seq)
+	t.seq, t.removed = max(t.seq, s.Seq), max(t.removed, s.Removed)
 	if c := s.Command; c != nil && t.commands.byID[c.ID] == nil {
 		t.commands.set(c)
 		t.commands.order = append(t.commands.order, c.ID)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"slices"
 )
 
 // The contexts of a Thing Description. Real clients want the one of 2019 first
@@ -21,6 +22,7 @@ const vocabulary = "urn:echotwin:td#"
 type document struct {
 	head []byte // {"@context":[…]
 	tail []byte // ,"actions":…}
+	tag  string // of the description, and after a dash of what came besides
 }
 
 func (d *document) under(base string) (json.RawMessage, error) {
@@ -99,7 +101,14 @@ func (th *thing) document() (*document, error) {
 		return nil, err
 	}
 	tail[0] = ',' // its opening brace is in head
-	return &document{head: append([]byte(`{"@context":`), head...), tail: tail}, nil
+	d := &document{head: append([]byte(`{"@context":`), head...), tail: tail}
+	d.tag = hashed(append(slices.Clone(d.head), tail...))
+	if th.td != nil {
+		if d.tag, err = th.td.tagWith(d.tag); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 func marshal(v any) ([]byte, error) {

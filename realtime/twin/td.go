@@ -45,6 +45,11 @@ func (t *Twins) Describe(td []byte) error {
 	if problem != nil {
 		return problem
 	}
+	return t.put(d)
+}
+
+// put is Describe of what was read and checked.
+func (t *Twins) put(d *description) error {
 	t.turn.Lock()
 	defer t.turn.Unlock()
 	t.mu.Lock()

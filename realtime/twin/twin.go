@@ -90,11 +90,12 @@ type Twins struct {
 	turn sync.Mutex
 	tell func(realtime.Update)
 
-	mu     sync.RWMutex // guards everything below and what it leads to
-	seq    uint64       // newest applied bundle
-	things map[string]*thing
-	due    dueHeap // things with a value that can grow stale
-	round  uint64  // counts bundles; says which scratch fields are of this one
+	mu      sync.RWMutex // guards everything below and what it leads to
+	seq     uint64       // newest applied bundle
+	removed uint64       // the newest bundle that removed a thing
+	things  map[string]*thing
+	due     dueHeap // things with a value that can grow stale
+	round   uint64  // counts bundles; says which scratch fields are of this one
 
 	commands commands
 	alarms   alarms

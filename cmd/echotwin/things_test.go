@@ -1,0 +1,100 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const tankTD = `{"@context":"https://www.w3.org/2022/wot/td/v1.1","id":"urn:echotwin:plant/tank","title":"Tank","security":"none","securityDefinitions":{"none":{"scheme":"nosec"}},
+	"properties":{"level":{"type":"number"}}}`
+
+// What the API describes outlives a kill, and what it removes stays removed:
+// the description, the values in checkpoint and log, and the history.
+func TestDescriptionsOutliveAKill(t *testing.T) {
+	env := settings(t, nil)
+	a, process := startProcess(t, env)
+	c := signIn(t, a)
+	for _, id := range []string{"kept", "gone"} {
+		td := strings.Replace(tankTD, "plant/tank", "plant/"+id, 1)
+		if code, body := c.do("POST", "/api/things", td); code != 201 {
+			t.Fatalf("%d %s", code, body)
+		}
+		if code, body := c.do("POST", "/api/telemetry/plant/"+id, `{"level":7}`); code != 202 {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	has := func(c *client, id string) bool {
+		_, body := c.do("GET", "/api/history?thing=plant/"+id+"&property=level&format=ndjson", "")
+		return strings.Contains(body, `"value":7`)
+	}
+	eventually(t, "history has both", func() bool { return has(c, "kept") && has(c, "gone") })
+	viewer := c.watch("?path=plant/*")
+	viewer.until("the snapshot", func(f frame) bool { return f.Type == "snapshot" })
+	if code, body := c.do("DELETE", "/api/things/plant/gone", ""); code != 204 {
+		t.Fatalf("%d %s", code, body)
+	}
+	viewer.until("that the thing is gone", func(f frame) bool {
+		_, told := f.Things["plant/gone"]
+		return f.Type == "update" && told && f.value("plant/gone", "level") != "7"
+	})
+	eventually(t, "history has forgotten it", func() bool { return !has(c, "gone") })
+	if err := process.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = process.Wait()
+
+	a, _ = start(t, env)
+	c = signIn(t, a)
+	if code, body := c.do("GET", "/api/things/plant/kept", ""); code != 200 || !strings.Contains(body, `"Tank"`) {
+		t.Errorf("the kept one: %d %s", code, body)
+	}
+	if code, body := c.do("GET", "/api/things/plant/gone", ""); code != 404 {
+		t.Errorf("the removed one: %d %s", code, body)
+	}
+	eventually(t, "history is open", func() bool { return has(c, "kept") })
+	if has(c, "gone") {
+		t.Error("the history of the removed thing is back")
+	}
+}
+
+func TestTheFolderOfThingsIsFollowed(t *testing.T) {
+	env := settings(t, nil)
+	dir := filepath.Join(env["ECHOTWIN_DATA"], "things")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a, _ := start(t, env)
+	c := signIn(t, a)
+	title := func() string {
+		code, body := c.do("GET", "/api/things/plant/tank", "")
+		if code != 200 {
+			return ""
+		}
+		return decode[struct{ Title string }](t, body).Title
+	}
+	write := func(name, td string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(td), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, _ := c.do("POST", "/api/things", strings.Replace(tankTD, `"Tank"`, `"By the API"`, 1)); code != 201 {
+		t.Fatal(code)
+	}
+	write("tank.json", tankTD)
+	eventually(t, "the file stands before the API", func() bool { return title() == "Tank" })
+	write("tank.json", strings.Replace(tankTD, `"Tank"`, `"Big tank"`, 1))
+	eventually(t, "the file was changed", func() bool { return title() == "Big tank" })
+	write("tank.json", `{"id":`)
+	write("other.json", strings.Replace(tankTD, "plant/tank", "plant/other", 1))
+	eventually(t, "the other file is read", func() bool { code, _ := c.do("GET", "/api/things/plant/other", ""); return code == 200 })
+	if got := title(); got != "Big tank" {
+		t.Errorf("a broken file left %q", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "tank.json")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what the API described is back", func() bool { return title() == "By the API" })
+}

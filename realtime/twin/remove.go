@@ -1,0 +1,83 @@
+package twin
+
+import (
+	"container/heap"
+
+	"echotwin/realtime"
+)
+
+// Removed is the newest bundle that removed a thing. A checkpoint does not say
+// which: what somebody saw before it cannot be brought up to date, only replaced.
+func (t *Twins) Removed() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.removed
+}
+
+// removed forgets what a thing said. Its description is not of the log: a thing
+// that has one, because it was described anew or because another node has not
+// heard yet, stays without values. The commands it got stay in the audit.
+func (a *applying) removed(id string) {
+	a.Twins.removed = a.u.Seq
+	th := a.things[id]
+	if th == nil {
+		return
+	}
+	a.drop(th)
+	if th.td != nil {
+		a.describe(a.thing(id), th.td)
+	}
+	// What the same bundle said of it before is gone with it; what it says after
+	// this is of the next one.
+	a.u.Changes = append(a.u.Changes, realtime.Change{Thing: id, Removed: true})
+}
+
+// drop takes a thing out of everything.
+func (t *Twins) drop(th *thing) {
+	if th.due != 0 {
+		heap.Remove(&t.due, th.slot)
+	}
+	delete(t.things, th.id)
+}
+
+// Undescribe takes the description of a thing away. What it said stays, as that
+// of an undescribed thing; one that never said anything is gone. It is false
+// when there is no such description.
+func (t *Twins) Undescribe(id string) bool {
+	t.turn.Lock()
+	defer t.turn.Unlock()
+	t.mu.Lock()
+	th := t.things[id]
+	if th == nil || th.td == nil {
+		t.mu.Unlock()
+		return false
+	}
+	th.td = nil
+	th.served.Store(nil)
+	c := realtime.Change{Thing: id}
+	for name, p := range th.props {
+		p.undescribe()
+		p.desired = nil // nobody can bring that about any more
+		if p.value == nil {
+			delete(th.props, name)
+			continue
+		}
+		p.out = false
+		due := p.deadline()
+		if p.stale = due > 0 && due <= t.cfg.Now().UnixMilli(); due > 0 && !p.stale {
+			t.due.watch(th, due)
+		}
+	}
+	t.watchAlarms(th)
+	if len(th.props) == 0 && th.online == "" {
+		t.drop(th)
+		c.Removed = true
+	} else {
+		th.wasMarked = true
+		c.TS, c.Marks = stamp(th.newest), th.marks()
+	}
+	u := realtime.Update{Seq: t.seq, Changes: []realtime.Change{c}}
+	t.mu.Unlock()
+	t.tell(u)
+	return true
+}

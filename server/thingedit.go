@@ -1,0 +1,173 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+	"echotwin/realtime/twin"
+)
+
+// descriptionBody bounds a description that is sent; twin has the exact limit.
+const descriptionBody = 512 << 10
+
+// tagsOf are the entity tags of a conditional header; nil when it is not there.
+// A weak tag is none of ours.
+func tagsOf(c echo.Context, header string) []string {
+	var tags []string
+	for _, line := range c.Request().Header.Values(header) {
+		for _, t := range strings.Split(line, ",") {
+			t = strings.TrimSpace(t)
+			tags = append(tags, strings.TrimSuffix(strings.TrimPrefix(t, `"`), `"`))
+		}
+	}
+	return tags
+}
+
+// conditions are If-Match and If-None-Match of a write.
+func conditions(c echo.Context) (twin.Match, error) {
+	m := twin.Match{Tags: tagsOf(c, "If-Match")}
+	none := tagsOf(c, "If-None-Match")
+	switch {
+	case len(none) == 1 && none[0] == "*":
+		m.None = true
+	case none != nil:
+		return m, problem(realtime.CodeMalformed, "with a write, If-None-Match can only be *: there must be no description yet")
+	}
+	return m, nil
+}
+
+// editable takes the path of a description apart.
+func (s *Server) editable(c echo.Context) (thingPath, twin.Match, error) {
+	p, err := s.thingPath(c)
+	if err != nil {
+		return p, twin.Match{}, err
+	}
+	if p.part != "" {
+		return p, twin.Match{}, notAllowed(c, p)
+	}
+	m, err := conditions(c)
+	return p, m, err
+}
+
+// createThing answers POST /api/things: a Thing Description with its id.
+func (s *Server) createThing(c echo.Context) error {
+	td, err := body(c, descriptionBody)
+	if err != nil {
+		return err
+	}
+	var named struct {
+		ID *string `json:"id"`
+	}
+	switch err := json.Unmarshal(td, &named); {
+	case err != nil:
+		return problem(realtime.CodeMalformed, "the body is not a Thing Description, which is a JSON object: %v", err)
+	case named.ID == nil:
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: "a Thing Description that is added needs an id, such as " + twin.URN("plant/line1/pump-1")}
+	}
+	id, err := twin.Path(*named.ID)
+	if err != nil {
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: err.Error()}
+	}
+	if !userOf(c).Covers(id, realtime.Match) {
+		return problem(realtime.CodeForbidden, "you may not describe %s: it lies outside of the things that you see", id)
+	}
+	tag, _, err := s.Things.Put(c.Request().Context(), id, td, twin.Match{None: true})
+	if is(err, realtime.CodeChanged) {
+		return problem(realtime.CodeConflict, "%s is described already; PUT replaces the description", id)
+	}
+	if err != nil {
+		return err
+	}
+	return s.described(c, id, tag, http.StatusCreated)
+}
+
+// putThing answers PUT /api/things/{id}, and PUT of a property.
+func (s *Server) putThing(c echo.Context) error {
+	if p, err := s.thingPath(c); err != nil {
+		return err
+	} else if p.part != "" {
+		return s.writeProperty(c)
+	}
+	p, m, err := s.editable(c)
+	if err != nil {
+		return err
+	}
+	td, err := body(c, descriptionBody)
+	if err != nil {
+		return err
+	}
+	tag, created, err := s.Things.Put(c.Request().Context(), p.id, td, m)
+	if err != nil {
+		return err
+	}
+	if created {
+		return s.described(c, p.id, tag, http.StatusCreated)
+	}
+	return s.described(c, p.id, tag, http.StatusOK)
+}
+
+// patchThing answers PATCH /api/things/{id}: a JSON Merge Patch.
+func (s *Server) patchThing(c echo.Context) error {
+	p, m, err := s.editable(c)
+	if err != nil {
+		return err
+	}
+	patch, err := body(c, descriptionBody)
+	if err != nil {
+		return err
+	}
+	tag, err := s.Things.Patch(c.Request().Context(), p.id, patch, m)
+	if err != nil {
+		return err
+	}
+	return s.described(c, p.id, tag, http.StatusOK)
+}
+
+// described answers a write with the description as it is served now.
+func (s *Server) described(c echo.Context, id, tag string, status int) error {
+	s.log.Info("thing described", "by", userOf(c).User, "thing", id, "tag", tag)
+	td, ok := s.Twins.TD(id, base(c))
+	if !ok { // removed again meanwhile
+		return noThing(id)
+	}
+	if now, ok := s.Twins.Tag(id); ok {
+		tag = now
+	}
+	h := c.Response().Header()
+	h.Set("ETag", `"`+tag+`"`)
+	if status == http.StatusCreated {
+		h.Set(echo.HeaderLocation, thingsPrefix+id)
+	}
+	h.Set(echo.HeaderContentType, "application/td+json")
+	return noStore(c).JSONBlob(status, td)
+}
+
+// deleteThing answers DELETE /api/things/{id}: the description, the values and
+// the history go; with ?keep=data only the description.
+func (s *Server) deleteThing(c echo.Context) error {
+	p, m, err := s.editable(c)
+	if err != nil {
+		return err
+	}
+	keep := c.QueryParam("keep")
+	if keep != "" && keep != "data" {
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "?keep", Message: "keep can only be data: then the thing stays as an undescribed one"}
+	}
+	ctx := c.Request().Context()
+	if err := s.Things.Remove(ctx, p.id, m, keep != ""); err != nil {
+		return err
+	}
+	s.log.Info("thing removed", "by", userOf(c).User, "thing", p.id, "kept", keep)
+	return c.NoContent(http.StatusNoContent)
+}
+
+// is says whether an error is a problem with that code.
+func is(err error, code string) bool {
+	p := &realtime.Problem{}
+	return errors.As(err, &p) && p.Code == code
+}
