@@ -16,7 +16,7 @@ import (
 )
 
 // quick are limits that let a test see every time-out.
-var quick = Limits{TimeoutFirst: 1500 * time.Millisecond, Idle: 200 * time.Millisecond, MaxLine: 1 << 20}
+var quick = Limits{TimeoutFirst: 1500 * time.Millisecond, Idle: 500 * time.Millisecond, MaxLine: 1 << 20}
 
 func newRuns(t *testing.T, cfg Config) *Runs {
 	t.Helper()

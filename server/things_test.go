@@ -132,7 +132,7 @@ func TestAThing(t *testing.T) {
 		}
 	}
 	for path, allow := range map[string]string{
-		"/api/things/plant/pump": "GET, HEAD", "/api/things/plant/pump/state": "GET, HEAD", "/api/things/plant/pump/properties/speed": "GET, HEAD, PUT",
+		"/api/things/plant/pump": "GET, HEAD, PUT, PATCH, DELETE", "/api/things/plant/pump/state": "GET, HEAD", "/api/things/plant/pump/properties/speed": "GET, HEAD, PUT",
 		"/api/things/plant/pump/properties/speed/sse": "GET", "/api/things/plant/pump/events/overheat": "GET",
 	} {
 		a := s.do("POST", path, "1")
