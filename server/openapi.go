@@ -95,6 +95,8 @@ func thingOperations() []operation {
 			note: "Needs the role engineer. Without If-Match it changes whatever the description is then; of several patches at once none is lost."},
 		{method: "DELETE", path: "/api/things/{id}", tag: tag, summary: "Remove a thing, with its values and its history", access: user, params: []string{"id", "ifMatch", "keep"}, status: 204, errors: []int{400, 404, 409, 412, 422, 503},
 			note: "Needs the role engineer. Commands and events stay in the audit. A device that goes on sending comes back as an undescribed thing."},
+		{method: "GET", path: "/api/tree", tag: tag, summary: "Things as a tree, by their links and their paths", access: reader, params: []string{"path", "ticket"}, answer: "Tree", errors: []int{400},
+			note: "A thing stands below the one that has a link with the rel contains to it, otherwise below the next shorter path."},
 		{method: "GET", path: "/api/things/{id}/state", tag: tag, summary: "All values of a thing, with age and quality, now or at an earlier moment", access: reader, params: append([]string{"at"}, one...), answer: "State", errors: []int{400, 404, 422, 503}},
 		{method: "GET", path: "/api/things/{id}/properties", tag: tag, summary: "All values of a thing, bare", access: reader, params: one, answer: "Object", errors: []int{400, 404}},
 		{method: "GET", path: "/api/things/{id}/properties/{name}", tag: tag, summary: "One value, bare", access: reader, params: named, answer: "Value", errors: []int{400, 404}},

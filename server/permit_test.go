@@ -56,7 +56,7 @@ var routePermissions = map[string]auth.Permission{
 	"GET /ws": auth.Public, // the frames have permissions
 
 	"GET /app": auth.ReadThings, "GET /app/*": auth.ReadThings, "GET /events": auth.ReadThings, "GET /api/viewers": auth.ReadThings,
-	"GET /.well-known/wot": auth.ReadThings, "GET /api/things": auth.ReadThings,
+	"GET /.well-known/wot": auth.ReadThings, "GET /api/tree": auth.ReadThings, "GET /api/things": auth.ReadThings,
 	"GET /api/things/plant/pump": auth.ReadThings, "GET /api/things/plant/pump/state": auth.ReadThings,
 	"GET /api/things/plant/pump/properties": auth.ReadThings, "GET /api/things/plant/pump/properties/speed": auth.ReadThings,
 	"GET /api/things/plant/pump/properties/speed/sse": auth.ReadThings, "GET /api/things/plant/pump/events/overheat": auth.ReadThings,

@@ -21,6 +21,7 @@ func (s *Server) thingRoutes() {
 	s.get("/.well-known/wot", auth.ReadThings, s.listThings, s.limitAnswer)
 	s.get("/api/things", auth.ReadThings, s.listThings, s.limitAnswer)
 	s.get(thingsPrefix+"*", auth.ReadThings, s.readThing, s.limitAnswer)
+	s.get("/api/tree", auth.ReadThings, s.tree, s.limitAnswer)
 	s.post("/api/things", auth.EditThings, s.createThing)
 	s.put(thingsPrefix+"*", auth.ReadThings, s.putThing)
 	s.patch(thingsPrefix+"*", auth.ReadThings, s.patchThing)
@@ -353,4 +354,17 @@ func withTicket(td json.RawMessage, c echo.Context) json.RawMessage {
 func onlyTicket(doc map[string]any) {
 	doc["security"] = []string{"ticket"}
 	doc["securityDefinitions"] = map[string]any{"ticket": map[string]any{"scheme": "nosec", "description": "The links hold a ticket. It is good for a few minutes, and for reading only."}}
+}
+
+// tree answers GET /api/tree.
+func (s *Server) tree(c echo.Context) error {
+	path, who := c.QueryParam("path"), userOf(c)
+	if path != "" {
+		if err := realtime.CheckPattern(path); err != nil {
+			return err
+		}
+	}
+	return noStore(c).JSON(http.StatusOK, s.Twins.Tree(func(id string) bool {
+		return who.Covers(id, realtime.Match) && (path == "" || realtime.Match(path, id))
+	}))
 }

@@ -35,6 +35,7 @@ type description struct {
 	actions map[string]*action
 	writes  map[string]*action // of the properties that may be written
 	alarms  []*alarmRule
+	links   []Link // to other things here
 }
 
 // Describe adds the thing that a Thing Description describes, or replaces its
@@ -150,7 +151,7 @@ func parse(td []byte) (*description, *realtime.Problem) {
 	}
 	doc["id"] = URN(id)
 	d := &description{id: id, title: doc["title"].(string), doc: doc, props: map[string]*spec{}, actions: map[string]*action{}, writes: map[string]*action{}}
-	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readWrites, d.readActions, d.checkEvents, d.readAlarms, checkSecurity} {
+	for _, read := range []func(map[string]any) *realtime.Problem{d.readProperties, d.readWrites, d.readActions, d.checkEvents, d.readAlarms, checkSecurity, d.readLinks} {
 		if problem := read(doc); problem != nil {
 			return nil, problem
 		}
