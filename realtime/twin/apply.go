@@ -234,11 +234,7 @@ func (a *applying) value(th *thing, p *property, v *realtime.Value, ts, at int64
 	if p.desired != nil {
 		a.met(th, p, ts, at)
 	}
-	due := p.deadline()
-	p.stale = due > 0 && due <= a.now
-	if due > 0 && !p.stale {
-		a.due.watch(th, due)
-	}
+	a.aging(th, p, a.now)
 	if p.points != nil {
 		a.look(p)
 	}

@@ -198,11 +198,7 @@ func (t *Twins) restore(s saved) {
 			th.props[sp.Name] = p
 		}
 		p.restore(sp)
-		due := p.deadline()
-		p.stale = due > 0 && due <= now
-		if due > 0 && !p.stale {
-			t.due.watch(th, due)
-		}
+		t.aging(th, p, now)
 	}
 	t.lookAll(th)
 }

@@ -55,6 +55,7 @@ func (t *Twins) Undescribe(id string) bool {
 	th.td = nil
 	th.served.Store(nil)
 	c := realtime.Change{Thing: id}
+	now := t.cfg.Now().UnixMilli()
 	for name, p := range th.props {
 		p.undescribe()
 		p.desired = nil // nobody can bring that about any more
@@ -63,10 +64,7 @@ func (t *Twins) Undescribe(id string) bool {
 			continue
 		}
 		p.out = false
-		due := p.deadline()
-		if p.stale = due > 0 && due <= t.cfg.Now().UnixMilli(); due > 0 && !p.stale {
-			t.due.watch(th, due)
-		}
+		t.aging(th, p, now)
 	}
 	t.watchAlarms(th)
 	if len(th.props) == 0 && th.online == "" {

@@ -84,6 +84,16 @@ func (t *Twins) sweep() {
 	}
 }
 
+// aging sees to it that p grows stale in time: at once, when it is too old
+// already.
+func (t *Twins) aging(th *thing, p *property, now int64) {
+	due := p.deadline()
+	p.stale = due > 0 && due <= now
+	if due > 0 && !p.stale {
+		t.due.watch(th, due)
+	}
+}
+
 // age marks the values whose deadline has passed and returns the earliest one
 // that has not, or 0.
 func (th *thing) age(now int64) (next int64, changed bool) {

@@ -110,11 +110,7 @@ func (t *Twins) describe(th *thing, d *description) {
 			p.desired = nil // nobody can bring that about any more
 		}
 		p.judge()
-		due := p.deadline()
-		p.stale = due > 0 && due <= now
-		if due > 0 && !p.stale {
-			t.due.watch(th, due)
-		}
+		t.aging(th, p, now)
 	}
 }
 

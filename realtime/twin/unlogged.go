@@ -76,11 +76,7 @@ func (a *applying) unlogged(r *realtime.Record, shown map[string]int64) {
 		}
 		p.value, p.ts, p.at = v.JSON, ts, at
 		p.out = p.spec != nil && p.spec.judge(v.JSON) == OutOfRange
-		due := p.deadline()
-		p.stale = due > 0 && due <= a.now
-		if due > 0 && !p.stale {
-			a.due.watch(th, due)
-		}
+		a.aging(th, p, a.now)
 		a.set(th, p, v, len(r.Values))
 		taken = true
 	}
