@@ -85,7 +85,7 @@ func newLine(t *testing.T, change ...func(*Deps)) *line {
 	if err != nil {
 		t.Fatal(err)
 	}
-	things := twin.NewDirectory(twin.DirectoryConfig{Twins: l.twins, Store: descriptions, Log: in, Logger: quiet,
+	things := twin.NewDirectory(twin.DirectoryConfig{Twins: l.twins, Store: descriptions, Logger: quiet,
 		Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound})
 	wg.Go(func() { _ = things.Run(ctx) })
 	l.site = newSite(t, append([]func(*Deps){func(d *Deps) { d.Things = things }, func(d *Deps) { d.Twins, d.Ingest, d.Hub = l.twins, in, h }}, change...)...)

@@ -149,7 +149,7 @@ func TestTwoNodesDescribeTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := twin.New(twin.Config{Log: l.Ingest})
-	second := twin.NewDirectory(twin.DirectoryConfig{Twins: other, Store: store, Log: l.Ingest, Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound})
+	second := twin.NewDirectory(twin.DirectoryConfig{Twins: other, Store: store, Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound})
 	go func() { _ = l.bus.Consume(t.Context(), 0, other.Apply) }()
 	go func() { _ = second.Run(t.Context()) }()
 

@@ -280,7 +280,7 @@ func (s *stages) openTwins(ctx context.Context) error {
 		return err
 	}
 	s.things = twin.NewDirectory(twin.DirectoryConfig{
-		Twins: s.twins, Store: descriptions, Log: s.ingest, Logger: s.log,
+		Twins: s.twins, Store: descriptions, Logger: s.log,
 		Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound,
 	})
 	if s.cfg.demo() {

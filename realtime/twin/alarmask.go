@@ -74,15 +74,7 @@ func (t *Twins) askAlarms(ctx context.Context, step string, s alarmStep, ids ...
 		}
 		steps[i], _ = alarmRecord(al.Thing, id, step, &s, ts)
 	}
-	putting, cancel := context.WithTimeout(ctx, logWait)
-	defer cancel()
-	seq, err := t.cfg.Log.Put(putting, steps...)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	showing, cancel := context.WithTimeout(context.WithoutCancel(ctx), logWait)
-	defer cancel()
-	if err := t.await(showing, func() bool { return t.seq >= seq }); err != nil {
+	if err := t.store(ctx, steps...); err != nil {
 		return nil, unavailable(err)
 	}
 	out := make([]realtime.AlarmState, len(ids))

@@ -302,11 +302,19 @@ func (t *Twins) record(ctx context.Context, cs ...command) error {
 		}
 		rs[i] = realtime.Record{Kind: realtime.Command, Thing: c.Thing, TS: c.TS, At: c.TS, Cmd: c.ID, Data: data}
 	}
+	if err := t.store(ctx, rs...); err != nil {
+		return fmt.Errorf("storing a command: %w", err)
+	}
+	return nil
+}
+
+// store puts records into the log and returns when they were applied and told.
+func (t *Twins) store(ctx context.Context, rs ...realtime.Record) error {
 	putting, cancel := context.WithTimeout(ctx, logWait)
 	defer cancel()
 	seq, err := t.cfg.Log.Put(putting, rs...)
 	if err != nil {
-		return fmt.Errorf("storing a command: %w", err)
+		return err
 	}
 	// What is stored will be shown, so its caller cannot leave any more.
 	showing, cancel := context.WithTimeout(context.WithoutCancel(ctx), logWait)
@@ -314,8 +322,9 @@ func (t *Twins) record(ctx context.Context, cs ...command) error {
 	return t.await(showing, func() bool { return t.seq >= seq })
 }
 
-// await returns when done is true, which it asks under mu whenever a command
-// may have moved; or with an error when ctx or Run ends.
+// await returns when done is true, which it asks under mu whenever a command or
+// an alarm may have moved or a thing was removed; or with an error when ctx or
+// Run ends.
 func (t *Twins) await(ctx context.Context, done func() bool) error {
 	for {
 		t.mu.RLock()

@@ -34,9 +34,6 @@ type DirectoryConfig struct {
 	Exists  error // what Store.Create answers
 	Missing error // what Store.GetRevision answers
 
-	// Log stores that a thing was removed, so that every node forgets it at the
-	// same place of the log.
-	Log    Recorder
 	Logger *slog.Logger // nil means slog.Default()
 }
 
@@ -60,7 +57,8 @@ func NewDirectory(cfg DirectoryConfig) *Directory {
 	return &Directory{cfg: cfg, fixed: map[string]string{}, applied: map[string][sha256.Size]byte{}}
 }
 
-// A Condition-al write: the entity tags of If-Match and If-None-Match.
+// A Match says on which condition something is written: the entity tags of
+// If-Match and If-None-Match.
 type Match struct {
 	Tags []string // the description is one of these; "*" means any. nil asks for nothing
 	None bool     // there is no description yet
@@ -285,7 +283,7 @@ func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match)
 
 // Remove takes away the description of a thing and, unless keep, forgets all
 // that it ever said. Forgetting is one place in the log: what the device says
-// later makes it an undescribed thing. The caller removes its history.
+// later makes it an undescribed thing. History reads it there, too.
 func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -322,14 +320,7 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 	if keep {
 		return nil
 	}
-	now := stamp(d.cfg.Twins.cfg.Now().UnixMilli())
-	seq, err := d.cfg.Log.Put(ctx, realtime.Record{Kind: realtime.Removed, Thing: id, TS: now, At: now})
-	if err != nil {
-		return unavailable(err)
-	}
-	showing, cancel := context.WithTimeout(context.WithoutCancel(ctx), logWait)
-	defer cancel()
-	return d.cfg.Twins.reach(showing, seq)
+	return d.cfg.Twins.forget(ctx, id)
 }
 
 // free says whether a thing can be changed here.
@@ -437,9 +428,4 @@ func (t *Twins) room(id string) error {
 		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d things already", t.cfg.MaxThings)}
 	}
 	return nil
-}
-
-// reach returns when a bundle was applied.
-func (t *Twins) reach(ctx context.Context, seq uint64) error {
-	return t.await(ctx, func() bool { return t.seq >= seq })
 }

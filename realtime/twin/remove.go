@@ -2,6 +2,7 @@ package twin
 
 import (
 	"container/heap"
+	"context"
 
 	"echotwin/realtime"
 )
@@ -12,6 +13,19 @@ func (t *Twins) Removed() uint64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.removed
+}
+
+// forget has every node forget what a thing said, at the same place of the log,
+// and returns when this one has.
+func (t *Twins) forget(ctx context.Context, id string) error {
+	if t.cfg.Log == nil {
+		return unavailable(nil)
+	}
+	now := stamp(t.cfg.Now().UnixMilli())
+	if err := t.store(ctx, realtime.Record{Kind: realtime.Removed, Thing: id, TS: now, At: now}); err != nil {
+		return unavailable(err)
+	}
+	return nil
 }
 
 // removed forgets what a thing said. Its description is not of the log: a thing
