@@ -40,11 +40,7 @@ func (s *Server) invoke(c echo.Context) error {
 
 // writeProperty answers PUT …/properties/{name} with the bare value: a command
 // like any other, by the same way.
-func (s *Server) writeProperty(c echo.Context) error {
-	p, err := s.thingPath(c)
-	if err != nil {
-		return err
-	}
+func (s *Server) writeProperty(c echo.Context, p thingPath) error {
 	if p.part != "properties" || p.name == "" || p.sse {
 		return notAllowed(c, p)
 	}

@@ -76,24 +76,26 @@ func (s *Server) createThing(c echo.Context) error {
 	if !userOf(c).Covers(id, realtime.Match) {
 		return problem(realtime.CodeForbidden, "you may not describe %s: it lies outside of the things that you see", id)
 	}
-	tag, _, err := s.Things.Put(c.Request().Context(), id, td, twin.Match{None: true})
+	_, err = s.Things.Put(c.Request().Context(), id, td, twin.Match{None: true})
 	if is(err, realtime.CodeChanged) {
 		return problem(realtime.CodeConflict, "%s is described already; PUT replaces the description", id)
 	}
 	if err != nil {
 		return err
 	}
-	return s.described(c, id, tag, http.StatusCreated)
+	return s.described(c, id, http.StatusCreated)
 }
 
 // putThing answers PUT /api/things/{id}, and PUT of a property.
 func (s *Server) putThing(c echo.Context) error {
-	if p, err := s.thingPath(c); err != nil {
+	p, err := s.thingPath(c)
+	if err != nil {
 		return err
-	} else if p.part != "" {
-		return s.writeProperty(c)
 	}
-	p, m, err := s.editable(c)
+	if p.part != "" {
+		return s.writeProperty(c, p)
+	}
+	m, err := conditions(c)
 	if err != nil {
 		return err
 	}
@@ -101,14 +103,15 @@ func (s *Server) putThing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	tag, created, err := s.Things.Put(c.Request().Context(), p.id, td, m)
+	created, err := s.Things.Put(c.Request().Context(), p.id, td, m)
 	if err != nil {
 		return err
 	}
+	status := http.StatusOK
 	if created {
-		return s.described(c, p.id, tag, http.StatusCreated)
+		status = http.StatusCreated
 	}
-	return s.described(c, p.id, tag, http.StatusOK)
+	return s.described(c, p.id, status)
 }
 
 // patchThing answers PATCH /api/things/{id}: a JSON Merge Patch.
@@ -121,22 +124,19 @@ func (s *Server) patchThing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	tag, err := s.Things.Patch(c.Request().Context(), p.id, patch, m)
-	if err != nil {
+	if err := s.Things.Patch(c.Request().Context(), p.id, patch, m); err != nil {
 		return err
 	}
-	return s.described(c, p.id, tag, http.StatusOK)
+	return s.described(c, p.id, http.StatusOK)
 }
 
 // described answers a write with the description as it is served now.
-func (s *Server) described(c echo.Context, id, tag string, status int) error {
-	s.log.Info("thing described", "by", userOf(c).User, "thing", id, "tag", tag)
+func (s *Server) described(c echo.Context, id string, status int) error {
 	td, ok := s.Twins.TD(id, base(c))
+	tag, _ := s.Twins.Tag(id)
+	s.log.Info("thing described", "by", userOf(c).User, "thing", id, "tag", tag)
 	if !ok { // removed again meanwhile
 		return noThing(id)
-	}
-	if now, ok := s.Twins.Tag(id); ok {
-		tag = now
 	}
 	h := c.Response().Header()
 	h.Set("ETag", `"`+tag+`"`)

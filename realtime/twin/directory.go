@@ -64,23 +64,31 @@ type Match struct {
 	None bool     // there is no description yet
 }
 
-func (m Match) check(tag string) error {
-	changed := func(format string, args ...any) error {
-		return &realtime.Problem{Code: realtime.CodeChanged, Message: fmt.Sprintf(format, args...)}
+// check says whether the condition holds of what the store has; nil is nothing.
+func (m Match) check(td []byte) error {
+	changed := func(why string) error {
+		return &realtime.Problem{Code: realtime.CodeChanged, Message: why}
 	}
-	if m.None && tag != "" {
+	switch {
+	case m.None && td != nil:
 		return changed("the thing is described already")
-	}
-	if m.Tags == nil {
+	case m.Tags == nil:
+		return nil
+	case td == nil:
+		return changed("the thing has no description here to be replaced")
+	case slices.Contains(m.Tags, "*"):
 		return nil
 	}
-	for _, t := range m.Tags {
-		if tag != "" && (t == "*" || sameTag(t, tag)) {
-			return nil
-		}
+	doc, problem := parse(td)
+	if problem != nil {
+		return problem
 	}
-	if tag == "" {
-		return changed("the thing has no description here to be replaced")
+	tag, err := doc.tag()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(m.Tags, func(t string) bool { return sameTag(t, tag) }) {
+		return nil
 	}
 	return changed("the description was changed since it was read; read it again")
 }
@@ -237,30 +245,22 @@ func (d *Directory) Unfix(ctx context.Context, source, id string) error {
 	return nil
 }
 
-// Source is what has the description of a thing, or "" when it can be changed
-// here.
-func (d *Directory) Source(id string) string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.fixed[id]
-}
-
 // Put describes a thing. An id in td must be that of the thing; it may be left
-// out. It returns the new tag, and whether there was no description before.
-func (d *Directory) Put(ctx context.Context, id string, td []byte, m Match) (tag string, created bool, err error) {
+// out. It says whether there was no description before.
+func (d *Directory) Put(ctx context.Context, id string, td []byte, m Match) (created bool, err error) {
 	return d.change(ctx, id, m, func([]byte) ([]byte, error) { return withID(td, id) })
 }
 
 // Patch changes a description by a JSON Merge Patch.
-func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match) (tag string, err error) {
+func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match) error {
 	p, err := decode(patch)
 	if err != nil {
-		return "", &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
+		return &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
 	}
 	if _, ok := p.(map[string]any); !ok {
-		return "", &realtime.Problem{Code: realtime.CodeInvalid, Message: "a merge patch of a description is a JSON object"}
+		return &realtime.Problem{Code: realtime.CodeInvalid, Message: "a merge patch of a description is a JSON object"}
 	}
-	tag, _, err = d.change(ctx, id, m, func(old []byte) ([]byte, error) {
+	_, err = d.change(ctx, id, m, func(old []byte) ([]byte, error) {
 		if old == nil {
 			return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("%s has no description to be changed; PUT gives it one", id)}
 		}
@@ -278,7 +278,7 @@ func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match)
 		}
 		return withID(b, id)
 	})
-	return tag, err
+	return err
 }
 
 // Remove takes away the description of a thing and, unless keep, forgets all
@@ -297,11 +297,7 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 	if _, ok := d.cfg.Twins.Tag(id); !ok && td == nil || td == nil && keep {
 		return &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
 	}
-	tag, err := tagOf(td)
-	if err == nil {
-		err = m.check(tag)
-	}
-	if err != nil {
+	if err := m.check(td); err != nil {
 		return err
 	}
 	if td != nil {
@@ -335,42 +331,39 @@ func (d *Directory) free(id string) error {
 }
 
 // change replaces a description by what next makes of it.
-func (d *Directory) change(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (tag string, created bool, err error) {
+func (d *Directory) change(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.free(id); err != nil {
-		return "", false, err
+		return false, err
 	}
 	for range 5 { // another node may be first; each time it has the next word
-		tag, created, err = d.try(ctx, id, m, next)
+		created, err = d.try(ctx, id, m, next)
 		if !errors.Is(err, d.cfg.Changed) && !errors.Is(err, d.cfg.Exists) {
-			return tag, created, err
+			return created, err
 		}
 	}
-	return "", false, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change this description all the time; try again"}
+	return false, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change this description all the time; try again"}
 }
 
-func (d *Directory) try(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (tag string, created bool, err error) {
+func (d *Directory) try(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
 	old, revision, err := d.read(ctx, id)
-	if err != nil {
-		return "", false, err
-	}
-	was, err := tagOf(old)
 	if err == nil {
-		err = m.check(was)
+		err = m.check(old)
 	}
 	if err != nil {
-		return "", false, err
+		return false, err
 	}
 	td, err := next(old)
 	if err != nil {
-		return "", false, err
+		return false, err
 	}
-	if tag, err = tagOf(td); err != nil {
-		return "", false, err
+	doc, problem := parse(td)
+	if problem != nil {
+		return false, problem
 	}
 	if err := d.cfg.Twins.room(id); err != nil {
-		return "", false, err
+		return false, err
 	}
 	if revision == 0 {
 		err = d.cfg.Store.Create(ctx, id, td)
@@ -378,22 +371,10 @@ func (d *Directory) try(ctx context.Context, id string, m Match, next func(old [
 		_, err = d.cfg.Store.Update(ctx, id, td, revision)
 	}
 	if err != nil {
-		return "", false, err
+		return false, err
 	}
-	d.take(id, td)
-	return tag, old == nil, nil
-}
-
-// tagOf is the tag of a description, "" of none.
-func tagOf(td []byte) (string, error) {
-	if td == nil {
-		return "", nil
-	}
-	doc, problem := parse(td)
-	if problem != nil {
-		return "", problem
-	}
-	return doc.tag()
+	d.put(id, td, doc)
+	return old == nil, nil
 }
 
 // withID is a description with the id of its thing.
@@ -425,7 +406,11 @@ func (t *Twins) room(id string) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.things[id] == nil && len(t.things) >= t.cfg.MaxThings {
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d things already", t.cfg.MaxThings)}
+		return t.full()
 	}
 	return nil
+}
+
+func (t *Twins) full() error {
+	return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d things already", t.cfg.MaxThings)}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
-	"slices"
 )
 
 // The contexts of a Thing Description. Real clients want the one of 2019 first
@@ -102,7 +101,7 @@ func (th *thing) document() (*document, error) {
 	}
 	tail[0] = ',' // its opening brace is in head
 	d := &document{head: append([]byte(`{"@context":`), head...), tail: tail}
-	d.tag = hashed(append(slices.Clone(d.head), tail...))
+	d.tag = hashed(d.head, tail)
 	if th.td != nil {
 		if d.tag, err = th.td.tagWith(d.tag); err != nil {
 			return nil, err

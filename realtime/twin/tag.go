@@ -41,7 +41,10 @@ func sameTag(clients, tag string) bool {
 	return described == tag
 }
 
-func hashed(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:10])
+func hashed(parts ...[]byte) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:10])
 }

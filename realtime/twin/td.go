@@ -57,7 +57,7 @@ func (t *Twins) put(d *description) error {
 	th := t.thing(d.id)
 	if th == nil {
 		t.mu.Unlock()
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d things already", t.cfg.MaxThings)}
+		return t.full()
 	}
 	before := th.marks()
 	t.describe(th, d)
