@@ -90,25 +90,9 @@ func (s *slope) add(ts int64, v float64, over int64) (perSecond float64, ok bool
 	return (v - s.v[s.first]) / float64(span) * 1000, true
 }
 
-// watchAlarms makes the points of a thing by its description. What an earlier
-// description had stays as it is, as far as the new one has it too.
-func (t *Twins) watchAlarms(th *thing) {
-	old := map[string]*point{}
-	drop := func(points []*point) {
-		for _, p := range points {
-			old[p.id] = p
-			delete(t.alarms.points, p.id)
-		}
-	}
-	drop(th.points)
-	th.points = nil
-	for _, p := range th.props {
-		drop(p.points)
-		p.points = nil
-	}
-	if th.td == nil {
-		return
-	}
+// watchAlarms makes the points of a thing by its description. What the old ones,
+// of an earlier description, had stays as it is, as far as the new one has it too.
+func (t *Twins) watchAlarms(th *thing, old map[string]*point) {
 	for _, r := range th.td.alarms {
 		p := &point{alarmRule: r, th: th}
 		if r.rule == ruleRate {
@@ -130,6 +114,24 @@ func (t *Twins) watchAlarms(th *thing) {
 		t.alarms.queue(p)
 	}
 	t.lookAll(th)
+}
+
+// unwatchAlarms takes the points of a thing away and returns them by their id.
+func (t *Twins) unwatchAlarms(th *thing) map[string]*point {
+	old := map[string]*point{}
+	drop := func(points []*point) {
+		for _, p := range points {
+			old[p.id] = p
+			delete(t.alarms.points, p.id)
+		}
+	}
+	drop(th.points)
+	th.points = nil
+	for _, p := range th.props {
+		drop(p.points)
+		p.points = nil
+	}
+	return old
 }
 
 // lookAll looks at everything that is known of a thing.
@@ -264,11 +266,6 @@ func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 // timedSteps adds the steps that time and conditions bring: the end of a shelf,
 // what is suppressed, and alarms whose rule is gone.
 func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record {
-	for id, p := range t.alarms.points {
-		if t.things[p.th.id] != p.th {
-			delete(t.alarms.points, id) // the thing was removed
-		}
-	}
 	add := func(al *alarm, step string, after uint64, ts int64) {
 		if r, ok := alarmRecord(al.Thing, al.ID, step, &alarmStep{After: after}, stamp(ts)); ok && len(steps) < 2*stepsAtOnce {
 			steps = append(steps, r)

@@ -51,6 +51,7 @@ func (t *Twins) drop(th *thing) {
 	if th.due != 0 {
 		heap.Remove(&t.due, th.slot)
 	}
+	t.unwatchAlarms(th)
 	delete(t.things, th.id)
 }
 
@@ -66,6 +67,7 @@ func (t *Twins) Undescribe(id string) bool {
 		t.mu.Unlock()
 		return false
 	}
+	t.unwatchAlarms(th)
 	th.td = nil
 	th.served.Store(nil)
 	c := realtime.Change{Thing: id}
@@ -80,7 +82,6 @@ func (t *Twins) Undescribe(id string) bool {
 		p.out = false
 		t.aging(th, p, now)
 	}
-	t.watchAlarms(th)
 	if len(th.props) == 0 && th.online == "" {
 		t.drop(th)
 		c.Removed = true

@@ -91,7 +91,7 @@ func (t *Twins) describe(th *thing, d *description) {
 	th.td = d
 	th.served.Store(nil)
 	now := t.cfg.Now().UnixMilli()
-	defer t.watchAlarms(th)
+	defer t.watchAlarms(th, t.unwatchAlarms(th)) // before a property goes with its points
 	for name, s := range d.props {
 		if th.props[name] == nil {
 			th.props[name] = &property{name: name}
