@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -97,7 +96,7 @@ func (t *thing) apply(c *realtime.Change, ver, seq uint64) {
 	if c.Marks != nil {
 		t.seq = seq
 		t.marks = marks{stale: c.Marks.Stale, quality: sortedPairs(c.Marks.Quality), online: c.Marks.Online, ver: ver, seq: seq, said: t.marks.said || c.Marks.Online != "",
-			desired: desiredPairs(c.Marks.Desired), wished: t.marks.wished || len(c.Marks.Desired) > 0}
+			desired: sortedPairs(c.Marks.Desired), wished: t.marks.wished || len(c.Marks.Desired) > 0}
 	}
 }
 
@@ -135,16 +134,7 @@ func (t *thing) find(name string) *prop {
 	return nil
 }
 
-func sortedPairs(m map[string]string) []pair {
-	ps := make([]pair, 0, len(m))
-	for k, v := range m {
-		ps = append(ps, pair{k, v})
-	}
-	slices.SortFunc(ps, func(a, b pair) int { return strings.Compare(a.name, b.name) })
-	return ps
-}
-
-func desiredPairs(m map[string]json.RawMessage) []pair {
+func sortedPairs[V ~string | ~[]byte](m map[string]V) []pair {
 	ps := make([]pair, 0, len(m))
 	for k, v := range m {
 		ps = append(ps, pair{k, string(v)})

@@ -304,13 +304,7 @@ func (t *Twins) suppressed(p *point) bool {
 	if p.suppress == nil {
 		return false
 	}
-	now := t.cfg.Now().UnixMilli()
-	holds, known := p.suppress.Holds(func(of, property string) (json.RawMessage, bool) {
-		if of == "" {
-			of = p.th.id
-		}
-		return t.trusted(of, property, now)
-	})
+	holds, known := t.holds(p.suppress, p.th.id, t.cfg.Now().UnixMilli())
 	return holds && known
 }
 

@@ -64,7 +64,7 @@ func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Inv
 	case problem != nil:
 		return c.rejected(problem).outcome()
 	case first != "":
-		return t.follow(ctx, first)
+		return t.Follow(ctx, first)
 	}
 	act, problem := t.action(i.Thing, i.Action)
 	if problem != nil {
@@ -84,7 +84,7 @@ func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Inv
 	// Another node, or another call, may have been first with this key. The
 	// order in the log has decided.
 	if first, _ := t.first(c); first != c.ID && first != "" {
-		return t.follow(ctx, first)
+		return t.Follow(ctx, first)
 	}
 	if i.Async && t.carryOn(c) {
 		now, _ := t.Command(c.ID)
@@ -120,7 +120,7 @@ func (t *Twins) accept(ctx context.Context, act *action, c *command, i realtime.
 	}
 	locks := t.interlocks(ctx, c.Thing, act)
 	for i := range locks {
-		if problem := locks[i].problem(i, c.Thing); problem != nil {
+		if problem := locks[i].problem(i); problem != nil {
 			return problem
 		}
 	}
@@ -261,14 +261,10 @@ func (t *Twins) send(ctx context.Context, c command) error {
 	return t.cfg.Devices.Send(sending, c.Thing, c.Action, c.ID, in)
 }
 
-// Follow returns how far a command is when it has ended, or with ctx's error
-// when ctx has. One that is not known ends at once.
+// Follow waits for the end of a command that somebody else carries, and returns
+// how far it is, with ctx's error when that ends first. One that is not known
+// ends at once.
 func (t *Twins) Follow(ctx context.Context, id string) (realtime.Invoked, error) {
-	return t.follow(ctx, id)
-}
-
-// follow waits for the end of a command that somebody else carries.
-func (t *Twins) follow(ctx context.Context, id string) (realtime.Invoked, error) {
 	realtime.TellCommandID(ctx, id)
 	// How it went, or how far, is what the outcome says, whatever ended the wait.
 	_ = t.await(ctx, func() bool { return t.commands.ended(id) })

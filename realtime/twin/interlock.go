@@ -84,13 +84,7 @@ func (t *Twins) ask(thing string, c *Condition) InterlockState {
 	now := t.cfg.Now().UnixMilli()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	holds, known := c.Holds(func(of, property string) (json.RawMessage, bool) {
-		if of == "" {
-			of = thing
-		}
-		v, ok := t.trusted(of, property, now)
-		return v, ok
-	})
+	holds, known := t.holds(c, thing, now)
 	var missing []string
 	for _, r := range c.References() {
 		of, name := r.Thing, r.Thing+":"+r.Property
@@ -111,6 +105,17 @@ func (t *Twins) ask(thing string, c *Condition) InterlockState {
 		s.Error = "a value is of another type than it is compared with"
 	}
 	return s
+}
+
+// holds says whether a condition is true of the values of a thing that can be
+// trusted. The caller holds mu.
+func (t *Twins) holds(c *Condition, thing string, now int64) (holds, known bool) {
+	return c.Holds(func(of, property string) (json.RawMessage, bool) {
+		if of == "" {
+			of = thing
+		}
+		return t.trusted(of, property, now)
+	})
 }
 
 // trusted is a value on which something may depend. The caller holds mu.
@@ -150,7 +155,7 @@ func (t *Twins) query(ctx context.Context, expr string) InterlockState {
 
 // problem is why the interlock does not let a command pass, or nil. It quotes
 // values of the thing itself only: others may be hidden from who asks.
-func (s *InterlockState) problem(n int, thing string) *realtime.Problem {
+func (s *InterlockState) problem(n int) *realtime.Problem {
 	if s.Holds != nil && *s.Holds {
 		return nil
 	}
@@ -214,7 +219,7 @@ func (t *Twins) Readiness(ctx context.Context, thing, name string) (Readiness, e
 		r.Interlocks = []InterlockState{}
 	}
 	for i := range r.Interlocks {
-		r.Ready = r.Ready && r.Interlocks[i].problem(i, thing) == nil
+		r.Ready = r.Ready && r.Interlocks[i].problem(i) == nil
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -1,8 +1,8 @@
 package twin
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -82,12 +82,12 @@ type Node struct {
 // part of its own. A link that would close a circle is left out.
 func (t *Twins) Tree(match func(id string) bool) []*Node {
 	nodes, links := t.nodes(match)
-	for _, id := range sorted(nodes) {
+	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		if i := strings.LastIndexByte(id, '/'); i > 0 {
 			nodes[id].parent = nodes[id[:i]]
 		}
 	}
-	for _, id := range sorted(links) {
+	for _, id := range slices.Sorted(maps.Keys(links)) {
 		from := nodes[id]
 		for _, l := range links[id] {
 			to := nodes[l.Target]
@@ -141,7 +141,7 @@ func (t *Twins) nodes(match func(id string) bool) (nodes map[string]*Node, links
 // left out: all that it had stands elsewhere.
 func grow(nodes map[string]*Node) []*Node {
 	roots := []*Node{}
-	for _, id := range sorted(nodes) {
+	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		if n := nodes[id]; n.parent != nil {
 			n.parent.Children = append(n.parent.Children, n)
 		} else {
@@ -156,13 +156,4 @@ func prune(list []*Node) []*Node {
 		n.Children = prune(n.Children)
 		return !n.Thing && len(n.Children) == 0
 	})
-}
-
-func sorted[K cmp.Ordered, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
