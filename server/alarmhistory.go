@@ -28,7 +28,7 @@ func (s *Server) alarmHistory(c echo.Context) error {
 	if q.limit, err = pageSize(c); err != nil {
 		return err
 	}
-	if q.pattern, q.see, err = alarmScope(c); err != nil {
+	if q.pattern, q.see, err = scope(c, "thing"); err != nil {
 		return err
 	}
 	now := time.Now()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/csv"
 	"net/http"
 	"slices"
 	"strconv"
@@ -33,19 +32,6 @@ func (s *Server) alarmRoutes() {
 // alarmStates are the words of ?state=.
 var alarmStates = []string{"active", "unacked", "shelved", "suppressed"}
 
-// alarmScope says which things' alarms a request is about.
-func alarmScope(c echo.Context) (pattern string, see func(thing string) bool, err error) {
-	who := userOf(c)
-	if pattern = c.QueryParam("thing"); pattern != "" {
-		if err := realtime.CheckPattern(pattern); err != nil {
-			return "", nil, err
-		}
-	}
-	return pattern, func(thing string) bool {
-		return (pattern == "" || realtime.Match(pattern, thing)) && who.Covers(thing, realtime.Match)
-	}, nil
-}
-
 // listAlarms answers GET /api/alarms.
 func (s *Server) listAlarms(c echo.Context) error {
 	limit, err := pageSize(c)
@@ -53,7 +39,7 @@ func (s *Server) listAlarms(c echo.Context) error {
 		return err
 	}
 	q := twin.AlarmQuery{State: c.QueryParam("state")}
-	if _, q.See, err = alarmScope(c); err != nil {
+	if _, q.See, err = scope(c, "thing"); err != nil {
 		return err
 	}
 	if q.State != "" && !slices.Contains(alarmStates, q.State) {
@@ -86,7 +72,7 @@ func (s *Server) listAlarms(c echo.Context) error {
 
 // alarmSummary answers GET /api/alarms/summary.
 func (s *Server) alarmSummary(c echo.Context) error {
-	_, see, err := alarmScope(c)
+	_, see, err := scope(c, "thing")
 	if err != nil {
 		return err
 	}
@@ -197,10 +183,6 @@ func (s *Server) unshelveAlarm(c echo.Context) error {
 
 // alarmsCSV writes the steps of alarms for a spreadsheet.
 func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
-	h := noStore(c).Response().Header()
-	h.Set(echo.HeaderContentType, "text/csv; charset=utf-8; header=present")
-	h.Set(echo.HeaderContentDisposition, `attachment; filename="alarms.csv"`)
-	c.Response().WriteHeader(http.StatusOK)
 	rows := [][]string{{"ts", "step", "thing", "property", "event", "rule", "priority", "state", "message", "value", "limit", "unit", "raised", "cleared", "count", "ackedBy", "comment", "shelvedBy", "until", "reason", "suppressed", "id"}}
 	when := func(t time.Time) string {
 		if t.IsZero() {
@@ -226,5 +208,5 @@ func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
 		}
 		rows = append(rows, append(row, strconv.FormatBool(a.Suppressed), a.ID))
 	}
-	return csv.NewWriter(c.Response()).WriteAll(rows)
+	return answerCSV(c, "alarms.csv", rows)
 }

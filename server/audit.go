@@ -17,11 +17,9 @@ import (
 	"echotwin/realtime/twin"
 )
 
-// FactStore is what the audit needs of the store of facts: those of things that
-// a pattern covers, stored in a span of time, in their order.
+// FactStore is what the audit needs of the store of facts: those of one type and
+// of things that a pattern covers, stored in a span of time, in their order.
 type FactStore interface {
-	Between(ctx context.Context, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error
-	// BetweenOf is the same for facts of one type.
 	BetweenOf(ctx context.Context, kind string, patterns []string, from, to time.Time, yield func(at time.Time, fact realtime.Fact) bool) error
 }
 
@@ -42,17 +40,15 @@ type auditQuery struct {
 	from, to                time.Time // to is zero for now
 	after                   string
 	limit                   int
-	see                     func(thing string) bool
+	see                     func(thing string) bool // of path, and by who asks
 }
 
 func readAuditQuery(c echo.Context) (q auditQuery, err error) {
 	if q.limit, err = pageSize(c); err != nil {
 		return q, err
 	}
-	if q.path = c.QueryParam("path"); q.path != "" {
-		if err := realtime.CheckPattern(q.path); err != nil {
-			return q, err
-		}
+	if q.path, q.see, err = scope(c, "path"); err != nil {
+		return q, err
 	}
 	q.action, q.user, q.via, q.after = c.QueryParam("action"), c.QueryParam("user"), c.QueryParam("via"), c.QueryParam("after")
 	if text := c.QueryParam("status"); text != "" {
@@ -75,8 +71,6 @@ func readAuditQuery(c echo.Context) (q auditQuery, err error) {
 			return q, err
 		}
 	}
-	who := userOf(c)
-	q.see = func(thing string) bool { return who.Covers(thing, realtime.Match) }
 	return q, nil
 }
 
@@ -92,8 +86,7 @@ var auditStates = []string{
 func (q *auditQuery) wants(i realtime.Invoked) bool {
 	at, ok := twin.IDTime(i.ID)
 	switch {
-	case q.path != "" && !realtime.Match(q.path, i.Thing),
-		q.action != "" && q.action != i.Action,
+	case q.action != "" && q.action != i.Action,
 		q.user != "" && q.user != i.User,
 		q.via != "" && q.via != i.Via,
 		q.after != "" && i.ID >= q.after,
@@ -220,7 +213,7 @@ func (s *Server) commandsBetween(ctx context.Context, q auditQuery, known map[st
 	}
 	last := map[string]realtime.Invoked{}
 	window, open := 0, 0
-	err = s.Facts.Between(ctx, patterns, begin.Add(-time.Minute), end.Add(lasts), func(at time.Time, f realtime.Fact) bool {
+	err = s.Facts.BetweenOf(ctx, "cmd", patterns, begin.Add(-time.Minute), end.Add(lasts), func(at time.Time, f realtime.Fact) bool {
 		// Behind the window's end are only the last steps of those inside.
 		behind := at.After(end.Add(time.Minute))
 		if behind && open == 0 {
@@ -235,7 +228,7 @@ func (s *Server) commandsBetween(ctx context.Context, q auditQuery, known map[st
 			return false
 		}
 		var i realtime.Invoked
-		if f.Type != "cmd" || json.Unmarshal(f.Body, &i) != nil {
+		if json.Unmarshal(f.Body, &i) != nil {
 			return true
 		}
 		asked, ok := twin.IDTime(i.ID)
@@ -295,10 +288,10 @@ func (s *Server) oldCommand(ctx context.Context, id string) (story commandStory,
 		return story, false, nil
 	}
 	left := factBudget
-	err = s.Facts.Between(ctx, nil, at.Add(-time.Minute), at.Add(lasts), func(_ time.Time, f realtime.Fact) bool {
+	err = s.Facts.BetweenOf(ctx, "cmd", nil, at.Add(-time.Minute), at.Add(lasts), func(_ time.Time, f realtime.Fact) bool {
 		left--
 		var i realtime.Invoked
-		if f.Type == "cmd" && bytes.Contains(f.Body, []byte(id)) && json.Unmarshal(f.Body, &i) == nil && i.ID == id {
+		if bytes.Contains(f.Body, []byte(id)) && json.Unmarshal(f.Body, &i) == nil && i.ID == id {
 			story.Invoked, ok = i, true
 			story.Steps = append(story.Steps, realtime.Step{Status: i.Status, TS: i.TS, Evidence: i.Evidence})
 		}
@@ -309,11 +302,6 @@ func (s *Server) oldCommand(ctx context.Context, id string) (story commandStory,
 
 // commandsCSV writes commands for a spreadsheet.
 func commandsCSV(c echo.Context, list []realtime.Invoked) error {
-	h := noStore(c).Response().Header()
-	h.Set(echo.HeaderContentType, "text/csv; charset=utf-8; header=present")
-	h.Set(echo.HeaderContentDisposition, `attachment; filename="commands.csv"`)
-	c.Response().WriteHeader(http.StatusOK)
-	w := csv.NewWriter(c.Response())
 	rows := [][]string{{"asked", "thing", "action", "input", "status", "reached", "reported", "user", "via", "risk", "reason", "last", "evidence", "error", "cmd"}}
 	for _, i := range list {
 		asked, _ := twin.IDTime(i.ID)
@@ -326,7 +314,16 @@ func commandsCSV(c echo.Context, list []realtime.Invoked) error {
 			noFormula(i.Reason), i.TS.Format(time.RFC3339Nano), noFormula(i.Evidence), noFormula(i.Error), i.ID,
 		})
 	}
-	return w.WriteAll(rows)
+	return answerCSV(c, "commands.csv", rows)
+}
+
+// answerCSV sends rows, the first of which is the head, as a file.
+func answerCSV(c echo.Context, name string, rows [][]string) error {
+	h := noStore(c).Response().Header()
+	h.Set(echo.HeaderContentType, typeCSV)
+	h.Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
+	c.Response().WriteHeader(http.StatusOK)
+	return csv.NewWriter(c.Response()).WriteAll(rows)
 }
 
 // noFormula keeps what a device or a user wrote from being calculated by a

@@ -20,10 +20,6 @@ type shelf struct {
 	read  int
 }
 
-func (s *shelf) Between(ctx context.Context, patterns []string, from, to time.Time, yield func(time.Time, realtime.Fact) bool) error {
-	return s.BetweenOf(ctx, "", patterns, from, to, yield)
-}
-
 func (s *shelf) BetweenOf(_ context.Context, kind string, patterns []string, from, to time.Time, yield func(time.Time, realtime.Fact) bool) error {
 	for i, f := range s.facts {
 		if kind != "" && f.Type != kind {

@@ -28,6 +28,8 @@ const (
 	asNDJSON = "ndjson"
 )
 
+const typeCSV = "text/csv; charset=utf-8; header=present"
+
 // historyFormat is what the client wants: ?format= before Accept.
 func historyFormat(c echo.Context) (string, error) {
 	switch f := c.QueryParam("format"); f {
@@ -156,7 +158,7 @@ func newExport(c echo.Context, q historyQuery, format string) rowWriter {
 	h.Set(echo.HeaderContentDisposition, `attachment; filename="`+name+`"`)
 	typ := "application/x-ndjson"
 	if format == asCSV {
-		typ = "text/csv; charset=utf-8; header=present"
+		typ = typeCSV
 	}
 	h.Set(echo.HeaderContentType, typ)
 	c.Response().WriteHeader(http.StatusOK)

@@ -112,11 +112,14 @@ type life struct {
 	limited time.Time // when what it may see changed last
 }
 
+// liveKey tells a session from its tickets, which live as long but may not the
+// same.
+func liveKey(who *auth.Identity) string { return string(who.Kind) + " " + who.Session() }
+
 func (l *lives) hold(who *auth.Identity) *life {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	// A session and its tickets live as long, but may not the same.
-	key := string(who.Kind) + " " + who.Session()
+	key := liveKey(who)
 	one := l.m[key]
 	if one == nil {
 		for k := range l.m { // the forgotten one is only not asked about again
@@ -191,7 +194,7 @@ func (s *Server) checkLive(ctx context.Context) (again bool) {
 			continue
 		}
 		s.live.mu.Lock()
-		delete(s.live.m, string(was.Kind)+" "+was.Session())
+		delete(s.live.m, liveKey(was))
 		s.live.mu.Unlock()
 	}
 	return again

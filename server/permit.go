@@ -184,6 +184,20 @@ func sees(who *auth.Identity) func(thing string) bool {
 	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
 }
 
+// scope reads a pattern from the query ("" when it is not there), and says which
+// of its things who asks may see.
+func scope(c echo.Context, name string) (pattern string, see func(thing string) bool, err error) {
+	who := userOf(c)
+	if pattern = c.QueryParam(name); pattern != "" {
+		if err := realtime.CheckPattern(pattern); err != nil {
+			return "", nil, err
+		}
+	}
+	return pattern, func(thing string) bool {
+		return (pattern == "" || realtime.Match(pattern, thing)) && who.Covers(thing, realtime.Match)
+	}, nil
+}
+
 // mayFrame is why somebody may not send a type of frame over /ws, or nil.
 func mayFrame(who *auth.Identity, typ string) *realtime.Problem {
 	p, ok := framePermissions[typ]

@@ -41,11 +41,9 @@ func base(c echo.Context) string {
 // listThings answers GET /api/things and /.well-known/wot: Thing Descriptions,
 // by id, those that match all of path, q and type.
 func (s *Server) listThings(c echo.Context) error {
-	path := c.QueryParam("path")
-	if path != "" {
-		if err := realtime.CheckPattern(path); err != nil {
-			return err
-		}
+	_, see, err := scope(c, "path")
+	if err != nil {
+		return err
 	}
 	limit, err := pageSize(c)
 	if err != nil {
@@ -60,10 +58,10 @@ func (s *Server) listThings(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	after, who := c.QueryParam("after"), userOf(c)
+	after := c.QueryParam("after")
 	var ids []string
 	s.Twins.Things("", func(id string) bool {
-		if id > after && (path == "" || realtime.Match(path, id)) && who.Covers(id, realtime.Match) {
+		if id > after && see(id) {
 			ids = append(ids, id)
 		}
 		return false
@@ -358,13 +356,9 @@ func onlyTicket(doc map[string]any) {
 
 // tree answers GET /api/tree.
 func (s *Server) tree(c echo.Context) error {
-	path, who := c.QueryParam("path"), userOf(c)
-	if path != "" {
-		if err := realtime.CheckPattern(path); err != nil {
-			return err
-		}
+	_, see, err := scope(c, "path")
+	if err != nil {
+		return err
 	}
-	return noStore(c).JSON(http.StatusOK, s.Twins.Tree(func(id string) bool {
-		return who.Covers(id, realtime.Match) && (path == "" || realtime.Match(path, id))
-	}))
+	return noStore(c).JSON(http.StatusOK, s.Twins.Tree(see))
 }
