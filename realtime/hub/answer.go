@@ -226,10 +226,12 @@ func (s *shard) reveal(c *conn, v Viewer, changed bool, id json.RawMessage) {
 		if n.see = v.See; changed {
 			s.startSnapshot(n)
 		}
-		if c.past() {
-			if p := s.open(c, c.course(), nil); p != nil {
-				s.sayError(c, id, p)
-			}
+	}
+	// One replay is for all of them; opened for each, every opening but the last
+	// would be cut off by the next.
+	if len(c.subs) > 0 && c.past() {
+		if p := s.open(c, c.course(), nil); p != nil {
+			s.sayError(c, id, p)
 		}
 	}
 }
