@@ -97,7 +97,12 @@ func (f *thingFiles) read(ctx context.Context) {
 			continue
 		}
 		all.Go(func() error {
-			is := f.describe(ctx, name, was)
+			is := was
+			if info.Size() > maxTD {
+				f.log.Error("a Thing Description is larger than 1 MB", "file", name)
+			} else {
+				is = f.describe(ctx, name, was)
+			}
 			is.size, is.mod = info.Size(), info.ModTime()
 			mu.Lock()
 			defer mu.Unlock()
@@ -110,10 +115,6 @@ func (f *thingFiles) read(ctx context.Context) {
 
 // describe reads one file. Was is what it described before.
 func (f *thingFiles) describe(ctx context.Context, name string, was thingFile) thingFile {
-	if info, err := os.Stat(name); err == nil && info.Size() > maxTD {
-		f.log.Error("a Thing Description is larger than 1 MB", "file", name)
-		return was
-	}
 	td, err := os.ReadFile(name)
 	id := ""
 	if err == nil {
