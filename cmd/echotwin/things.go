@@ -86,13 +86,15 @@ func (f *thingFiles) read(ctx context.Context) {
 	// Checking a thousand takes a noticeable part of a start.
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
-	var mu sync.Mutex
+	var mu sync.Mutex // of f.seen
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil {
 			continue // gone just now; the next look sees that
 		}
+		mu.Lock() // files before this one may be being read
 		was, known := f.seen[name]
+		mu.Unlock()
 		if known && was.size == info.Size() && was.mod.Equal(info.ModTime()) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,17 @@ func TestTheFolderOfThingsIsFollowed(t *testing.T) {
 	}
 	write("tank.json", tankTD)
 	eventually(t, "the file stands before the API", func() bool { return title() == "Tank" })
+	// Many at once are read side by side. The notes of what was read were once
+	// looked at while they were written.
+	for i := range 64 {
+		write(fmt.Sprintf("many-%d.json", i), strings.Replace(tankTD, "plant/tank", fmt.Sprintf("plant/many-%d", i), 1))
+	}
+	for i := range 64 {
+		eventually(t, "each of many files is read", func() bool {
+			code, _ := c.do("GET", fmt.Sprintf("/api/things/plant/many-%d", i), "")
+			return code == 200
+		})
+	}
 	write("tank.json", strings.Replace(tankTD, `"Tank"`, `"Big tank"`, 1))
 	eventually(t, "the file was changed", func() bool { return title() == "Big tank" })
 	write("tank.json", `{"id":`)
