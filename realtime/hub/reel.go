@@ -49,7 +49,11 @@ func (h *Hub) openReel(ctx context.Context, p Past, c course) (*reel, error) {
 	r := &reel{course: c, moments: make(chan exposure, lookAhead), touched: make(chan struct{}, 1), speed: c.speed, paused: c.paused, stands: true, past: c.from}
 	r.ctx, r.cancel = context.WithCancel(h.ctx)
 	unhook := context.AfterFunc(ctx, r.cancel)
-	h.wg.Go(func() { r.read(h.replayer, p) })
+	if !h.spawn(func() { r.read(h.replayer, p) }) { // a request may come this far when the hub has ended
+		unhook()
+		r.cancel()
+		return nil, context.Canceled // and nobody reads, so nobody would close moments
+	}
 	first, ok := <-r.moments
 	if !unhook() || !ok {
 		r.cancel()

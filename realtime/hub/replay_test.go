@@ -747,3 +747,18 @@ func TestReplayEndsWithTheServer(t *testing.T) {
 		t.Errorf("%d readings are left", n)
 	}
 }
+
+// A request that came through the door just before the end is told so, and
+// nobody begins to read for it.
+func TestReplayOpenedAfterTheEnd(t *testing.T) {
+	a := aMorning(t, 3)
+	g := newRig(t, Config{Replayer: a})
+	g.hub.Close()
+	q := query{subs: []subRequest{{Path: "plant/**"}}, course: course{from: morning, speed: 1}}
+	if p := g.hub.openEvents(t.Context(), &q, Viewer{User: "ana"}); p == nil || p.Code != realtime.CodeUnavailable || q.reel != nil {
+		t.Errorf("a past was opened in a hub that has ended: %v", p)
+	}
+	if n := g.hub.gallery.inside(); len(a.asked) != 0 || n != 0 {
+		t.Errorf("the past was read %d times, and %d look at it", len(a.asked), n)
+	}
+}
