@@ -59,5 +59,7 @@ func (b *Bus) Answer(subject string, f func(question []byte) []byte) (stop func(
 	if err != nil {
 		return nil, fmt.Errorf("bus: answer %s: %w", subject, err)
 	}
-	return func() { _ = sub.Unsubscribe() }, nil
+	// Drained: a question that is on its way already would otherwise be dropped
+	// here, and who asked would wait until its own end.
+	return func() { _ = sub.Drain() }, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 )
@@ -42,4 +43,41 @@ func TestAsk(t *testing.T) {
 	if _, err := b.Ask(t.Context(), "question.1", nil); !errors.Is(err, ErrNobody) {
 		t.Errorf("after the end: got %v", err)
 	}
+}
+
+// A device left while a command for it was on its way to the node that had it.
+// That node threw the question away, and who asked waited for two minutes.
+func TestNoQuestionIsLostWhenTheAnswersEnd(t *testing.T) {
+	b := open(t, Config{Dir: t.TempDir()})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, err := b.Ask(ctx, "question.1", nil); err != nil && !errors.Is(err, ErrNobody) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 300 {
+		stop, err := b.Answer("question.>", func([]byte) []byte { return []byte("here") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Ask(ctx, "question.1", nil); err != nil {
+			t.Error(err)
+		}
+		stop()
+	}
+	close(done)
+	asking.Wait()
 }
