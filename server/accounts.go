@@ -99,7 +99,7 @@ func checkPatterns(things []string) error {
 // listTokens answers GET /api/tokens: one's own, or with ?user= somebody's (*
 // for everybody's) when an administrator asks.
 func (s *Server) listTokens(c echo.Context) error {
-	user, err := ownerAsked(c)
+	user, err := ownerAsked(c, auth.ManageTokens)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,9 @@ func (s *Server) deleteToken(c echo.Context) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-func ownerAsked(c echo.Context) (string, error) {
+// ownerAsked is whose entries ?user= asks for: one's own, and with a permission
+// somebody's, or "" for everybody's.
+func ownerAsked(c echo.Context, of auth.Permission) (string, error) {
 	user := c.QueryParam("user")
 	if user == "" || user == userOf(c).User {
 		return userOf(c).User, nil
@@ -136,7 +138,7 @@ func ownerAsked(c echo.Context) (string, error) {
 	if user == "*" {
 		user = ""
 	}
-	return user, userOf(c).Denied(auth.ManageTokens)
+	return user, userOf(c).Denied(of)
 }
 
 // grantToken answers POST /api/token, OAuth2's password flow: its errors are

@@ -95,7 +95,7 @@ func failureOf(err error, path string) failure {
 		return failure{Error: err.Error(), Code: codeUnauthorized, status: http.StatusUnauthorized}
 	case errors.Is(err, auth.ErrNotFound):
 		return failure{Error: err.Error(), Code: realtime.CodeNotFound, status: http.StatusNotFound}
-	case errors.Is(err, auth.ErrExists):
+	case errors.Is(err, auth.ErrExists), errors.Is(err, auth.ErrChanged):
 		return failure{Error: err.Error(), Code: realtime.CodeConflict, status: http.StatusConflict}
 	case errors.Is(err, auth.ErrBusy):
 		return failure{Error: err.Error(), Code: realtime.CodeUnavailable, status: http.StatusServiceUnavailable, retryAfter: 1}

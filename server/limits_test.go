@@ -153,7 +153,10 @@ func TestThereIsAlwaysAnAdministrator(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for i := range 4 {
-		wg.Go(func() { _ = s.Auth.SetRole(t.Context(), fmt.Sprintf("a%d", i), auth.Viewer) })
+		wg.Go(func() {
+			viewer := auth.Viewer
+			_, _ = s.Auth.ChangeUser(t.Context(), fmt.Sprintf("a%d", i), auth.Change{Role: &viewer})
+		})
 		wg.Go(func() { _ = s.Auth.DeleteUser(t.Context(), fmt.Sprintf("a%d", (i+1)%4)) })
 	}
 	wg.Go(func() { _ = s.Auth.DeleteUser(t.Context(), "admin") })

@@ -171,6 +171,7 @@ func (s *Server) checkLive(ctx context.Context) (again bool) {
 		was := l.who.Load()
 		now, err := s.Auth.Again(ctx, was)
 		if err == nil {
+			s.Auth.Used(now, "")
 			l.who.Store(now)
 			if !now.SameThings(was) {
 				l.limited = time.Now()

@@ -34,7 +34,7 @@ func (s *Server) login(c echo.Context) error {
 			return err
 		}
 	}
-	id, err := s.Auth.StartSession(ctx, u)
+	id, err := s.Auth.StartSession(ctx, u, v.addr, c.Request().UserAgent())
 	if err != nil {
 		return err
 	}

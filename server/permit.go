@@ -153,6 +153,7 @@ func (s *Server) takeTicket(c echo.Context) {
 		v := visitOf(c)
 		v.who, v.err = s.Auth.Ticket(c.Request().Context(), t)
 		v.asked = true
+		s.Auth.Used(v.who, v.addr)
 	}
 }
 
@@ -171,6 +172,7 @@ func (s *Server) takeDevice(c echo.Context) {
 			v.who, v.err, v.asked = who, err, true
 		}
 	}
+	s.Auth.Used(v.who, v.addr)
 }
 
 // userOf is who permit let through.

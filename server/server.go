@@ -213,6 +213,10 @@ func (s *Server) accountRoutes() {
 	s.post("/api/tokens", auth.OwnAccount, s.createToken)
 	s.delete("/api/tokens/:id", auth.OwnAccount, s.deleteToken)
 
+	s.get("/api/sessions", auth.OwnAccount, s.listSessions, s.limitAnswer)
+	s.delete("/api/sessions", auth.OwnAccount, s.endSessions)
+	s.delete("/api/sessions/:id", auth.OwnAccount, s.endSession)
+
 	s.get("/api/users", auth.ManageUsers, s.listUsers, s.limitAnswer)
 	s.post("/api/users", auth.ManageUsers, s.createUser)
 	s.patch("/api/users/:name", auth.OwnAccount, s.changeUser) // of others by ManageUsers

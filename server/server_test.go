@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -21,57 +22,81 @@ import (
 var (
 	errMissing = errors.New("missing")
 	errPresent = errors.New("present")
+	errChanged = errors.New("changed")
 )
 
 // memory is an auth.Store.
 type memory struct {
 	mu   sync.Mutex
 	m    map[string][]byte
+	rev  map[string]uint64
+	last uint64
 	down error // answered to everything while set
 }
 
-func newMemory() *memory { return &memory{m: map[string][]byte{}} }
+func newMemory() *memory { return &memory{m: map[string][]byte{}, rev: map[string]uint64{}} }
 
-func (s *memory) Get(_ context.Context, key string) ([]byte, error) {
+func (s *memory) GetRevision(_ context.Context, key string) ([]byte, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b, ok := s.m[key]; ok || s.down != nil {
-		return b, s.down
+		return b, s.rev[key], s.down
 	}
-	return nil, errMissing
+	return nil, 0, errMissing
 }
 
-func (s *memory) Put(_ context.Context, key string, b []byte) error {
+// put is called under mu.
+func (s *memory) put(key string, b []byte) (uint64, error) {
+	if s.down == nil {
+		s.last++
+		s.m[key], s.rev[key] = b, s.last
+	}
+	return s.last, s.down
+}
+
+func (s *memory) Create(_ context.Context, key string, b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.down == nil {
-		s.m[key] = b
-	}
-	return s.down
-}
-
-func (s *memory) Create(ctx context.Context, key string, b []byte) error {
-	if _, err := s.Get(ctx, key); err == nil {
+	if _, ok := s.m[key]; ok {
 		return errPresent
 	}
-	return s.Put(ctx, key, b)
+	_, err := s.put(key, b)
+	return err
+}
+
+func (s *memory) Update(_ context.Context, key string, b []byte, revision uint64) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down == nil && s.rev[key] != revision {
+		return 0, errChanged
+	}
+	return s.put(key, b)
 }
 
 func (s *memory) Delete(_ context.Context, key string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.m, key)
+	if s.down == nil {
+		delete(s.m, key)
+		delete(s.rev, key)
+	}
 	return s.down
 }
 
-func (s *memory) Keys(context.Context) ([]string, error) {
+func (s *memory) DeleteRevision(ctx context.Context, key string, revision uint64) error {
+	s.mu.Lock()
+	changed := s.down == nil && s.rev[key] != revision
+	s.mu.Unlock()
+	if changed {
+		return errChanged
+	}
+	return s.Delete(ctx, key)
+}
+
+func (s *memory) All(context.Context) (map[string][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ks []string
-	for k := range s.m {
-		ks = append(ks, k)
-	}
-	return ks, s.down
+	return maps.Clone(s.m), s.down
 }
 
 // built stands for what Vite leaves in web/dist.
@@ -132,8 +157,8 @@ func productionPassword(production bool) string {
 
 func newAuth(t *testing.T, c auth.Config) *auth.Auth {
 	t.Helper()
-	c.Users, c.Sessions, c.Tokens, c.Devices = newMemory(), newMemory(), newMemory(), newMemory()
-	c.NotFound, c.Exists, c.Log = errMissing, errPresent, slog.New(slog.DiscardHandler)
+	c.Users, c.Sessions, c.Tokens, c.Devices, c.Seen = newMemory(), newMemory(), newMemory(), newMemory(), newMemory()
+	c.NotFound, c.Exists, c.Changed, c.Log = errMissing, errPresent, errChanged, slog.New(slog.DiscardHandler)
 	a, err := auth.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -148,6 +148,7 @@ func (s *Server) identity(c echo.Context) (*auth.Identity, error) {
 	if !v.asked {
 		v.who, v.err = s.identify(c)
 		v.asked = true
+		s.Auth.Used(v.who, v.addr)
 	}
 	return v.who, v.err
 }

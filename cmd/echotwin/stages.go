@@ -190,10 +190,10 @@ func (s *stages) remember(ctx context.Context) error {
 
 func (s *stages) openAuth(ctx context.Context) error {
 	c := auth.Config{
-		NotFound: bus.ErrNotFound, Exists: bus.ErrExists,
+		NotFound: bus.ErrNotFound, Exists: bus.ErrExists, Changed: bus.ErrChanged,
 		Secret: s.cfg.SessionSecret, Production: s.cfg.production(), AdminPassword: s.cfg.AdminPassword, Log: s.log,
 	}
-	for name, store := range map[string]*auth.Store{"users": &c.Users, "sessions": &c.Sessions, "tokens": &c.Tokens, "devices": &c.Devices} {
+	for name, store := range map[string]*auth.Store{"users": &c.Users, "sessions": &c.Sessions, "tokens": &c.Tokens, "devices": &c.Devices, "seen": &c.Seen} {
 		b, err := s.bus.Bucket(ctx, name)
 		if err != nil {
 			return err

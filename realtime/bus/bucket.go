@@ -131,6 +131,16 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 	return k.failed("delete", key, k.kv.Purge(ctx, name, jetstream.PurgeTTL(deletedFor)))
 }
 
+// DeleteRevision removes the key if it is still at that revision, or returns
+// ErrChanged.
+func (k *Bucket) DeleteRevision(ctx context.Context, key string, revision uint64) error {
+	name, err := escape(key)
+	if err != nil {
+		return ErrChanged // it cannot have been put
+	}
+	return k.failed("delete", key, k.kv.Purge(ctx, name, jetstream.LastRevision(revision), jetstream.PurgeTTL(deletedFor)))
+}
+
 // failed puts our name on the library's errors.
 func (k *Bucket) failed(what, key string, err error) error {
 	switch {

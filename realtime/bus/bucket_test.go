@@ -120,6 +120,19 @@ func TestABucketIsKept(t *testing.T) {
 			t.Errorf("delete: %v", err)
 		}
 	}
+	if err := k.Put(ctx, "eve", []byte("y")); err != nil {
+		t.Fatal(err)
+	}
+	_, rev, err = k.GetRevision(ctx, "eve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.DeleteRevision(ctx, "eve", rev-1); err != ErrChanged {
+		t.Errorf("deleted what was changed: %v", err)
+	}
+	if err := k.DeleteRevision(ctx, "eve", rev); err != nil {
+		t.Errorf("delete at its revision: %v", err)
+	}
 	s, err := b.js.Stream(ctx, "KV_users")
 	if err != nil {
 		t.Fatal(err)

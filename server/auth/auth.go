@@ -36,23 +36,27 @@ import (
 	"time"
 )
 
-// A Store is a bucket of records. Get of a missing key is Config.NotFound, and
-// Create of a present one is Config.Exists.
+// A Store is a bucket of records, each with a revision that every write
+// changes. GetRevision of a missing key is Config.NotFound, Create of a present
+// one is Config.Exists, and Update and DeleteRevision of one that has another
+// revision are Config.Changed.
 type Store interface {
-	Get(ctx context.Context, key string) ([]byte, error)
-	Put(ctx context.Context, key string, value []byte) error
+	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
 	Create(ctx context.Context, key string, value []byte) error
+	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	Delete(ctx context.Context, key string) error
-	Keys(ctx context.Context) ([]string, error)
+	DeleteRevision(ctx context.Context, key string, revision uint64) error
+	All(ctx context.Context) (map[string][]byte, error)
 }
 
 // Config is what Open needs.
 type Config struct {
 	Users, Sessions, Tokens, Devices Store
+	Seen                             Store // when each of the last three was used last
 
-	// NotFound and Exists are the Store's own errors for a missing and for a
-	// present key.
-	NotFound, Exists error
+	// NotFound, Exists and Changed are the Store's own errors for a missing key,
+	// for a present one and for one with another revision.
+	NotFound, Exists, Changed error
 
 	// Secret is SESSION_SECRET. Tickets are signed with a key derived from it,
 	// so nodes that share it accept each other's.
@@ -79,9 +83,10 @@ type Auth struct {
 	sessions *table[session]
 	tokens   *table[Token]
 	devices  *table[Device]
+	seen     *seen
 
-	// changing is held while a user is changed or deleted, so that two demotions
-	// at once do not each take the other for the administrator who stays.
+	// changing is held while a user is changed or deleted, so that only those who
+	// do so on other nodes are met with; see anotherAdministrator.
 	changing sync.Mutex
 
 	hashing   hasher
@@ -101,6 +106,7 @@ var (
 	ErrNone     = errors.New("the credentials are unknown, expired or revoked")
 	ErrNotFound = errors.New("no such entry")
 	ErrExists   = errors.New("that name is taken")
+	ErrChanged  = errors.New("somebody else changed it at the same time, try again")
 	ErrBusy     = errors.New("too many logins at once, try again")
 	ErrDemoUsed = errors.New("the administrator still has the demo password. Set ECHOTWIN_ADMIN_PASSWORD to a password of your own; it replaces the demo one at the next start")
 )
@@ -146,6 +152,7 @@ func Open(ctx context.Context, c Config) (*Auth, error) {
 		sessions:  newTable[session](c.Sessions, c, 10000),
 		tokens:    newTable[Token](c.Tokens, c, 10000),
 		devices:   newTable[Device](c.Devices, c, 10000),
+		seen:      newSeen(c),
 		hashing:   newHasher(),
 		byPair:    newThrottle(5),
 		byAddress: newThrottle(20),
@@ -164,29 +171,63 @@ func Open(ctx context.Context, c Config) (*Auth, error) {
 // to be printed once; "" when it gave none.
 func (a *Auth) Generated() string { return a.generated }
 
-// Run removes what has expired, now and then, until ctx ends.
+// Run removes what has expired and writes down what was used, now and then,
+// until ctx ends.
 func (a *Auth) Run(ctx context.Context) error {
-	t := time.NewTicker(time.Hour)
-	defer t.Stop()
+	hourly, often := time.NewTicker(time.Hour), time.NewTicker(seenEvery)
+	defer hourly.Stop()
+	defer often.Stop()
+	a.tidy(ctx)
 	for {
-		if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("expired sessions and tokens stay for now", "err", err)
-		}
 		select {
 		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			a.note(last)
 			return nil
-		case <-t.C:
+		case <-hourly.C:
+			a.tidy(ctx)
+		case <-often.C:
+			a.note(ctx)
 		}
+	}
+}
+
+func (a *Auth) note(ctx context.Context) {
+	if err := a.seen.flush(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn("what was used last was not stored", "err", err)
+	}
+}
+
+func (a *Auth) tidy(ctx context.Context) {
+	if err := a.sweep(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn("what has expired stays for now", "err", err)
 	}
 }
 
 func (a *Auth) sweep(ctx context.Context) error {
 	now := time.Now()
 	return errors.Join(
-		a.sessions.deleteIf(ctx, func(s session) bool { return a.over(s, now) }),
-		a.tokens.deleteIf(ctx, func(t Token) bool { return expired(t.Expires, now) }),
-		a.devices.deleteIf(ctx, func(d Device) bool { return expired(d.Expires, now) }),
+		sweep(ctx, a.sessions, a.seen, BySession, func(s session) bool { return a.over(s, now) }),
+		sweep(ctx, a.tokens, a.seen, ByToken, func(t Token) bool { return expired(t.Expires, now) }),
+		sweep(ctx, a.devices, a.seen, ByDevice, func(d Device) bool { return expired(d.Expires, now) }),
 	)
+}
+
+// sweep removes what is gone, and the uses of what is not there.
+func sweep[T any](ctx context.Context, t *table[T], s *seen, kind Kind, gone func(T) bool) error {
+	if err := t.deleteIf(ctx, gone); err != nil {
+		return err
+	}
+	left, err := t.all(ctx)
+	if err != nil {
+		return err
+	}
+	ids := make(map[string]bool, len(left))
+	for key := range left {
+		ids[publicID(key)] = true
+	}
+	return s.forget(ctx, kind, func(id string) bool { return ids[id] })
 }
 
 // expired says whether a point in time that may be absent has passed.

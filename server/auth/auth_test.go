@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"path"
-	"slices"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -17,45 +17,64 @@ import (
 var (
 	errMissing = errors.New("missing")
 	errPresent = errors.New("present")
+	errChanged = errors.New("changed")
 )
 
 // memory is a Store.
 type memory struct {
 	mu   sync.Mutex
 	m    map[string][]byte
+	rev  map[string]uint64
+	last uint64
 	down error // answered to everything while set
 	gets int
+	puts int
+
+	yield bool // lets others run between what one caller does
 }
 
-func newMemory() *memory { return &memory{m: map[string][]byte{}} }
+func newMemory() *memory { return &memory{m: map[string][]byte{}, rev: map[string]uint64{}} }
 
-func (s *memory) Get(_ context.Context, key string) ([]byte, error) {
+func (s *memory) GetRevision(_ context.Context, key string) ([]byte, uint64, error) {
+	if s.yield {
+		runtime.Gosched()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gets++
 	if b, ok := s.m[key]; ok || s.down != nil {
-		return b, s.down
+		return b, s.rev[key], s.down
 	}
-	return nil, errMissing
+	return nil, 0, errMissing
 }
 
-func (s *memory) Put(_ context.Context, key string, b []byte) error {
+// put is called under mu.
+func (s *memory) put(key string, b []byte) (uint64, error) {
+	if s.down == nil {
+		s.puts++
+		s.last++
+		s.m[key], s.rev[key] = b, s.last
+	}
+	return s.last, s.down
+}
+
+func (s *memory) Create(_ context.Context, key string, b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.down == nil {
-		s.m[key] = b
-	}
-	return s.down
-}
-
-func (s *memory) Create(ctx context.Context, key string, b []byte) error {
-	s.mu.Lock()
-	_, ok := s.m[key]
-	s.mu.Unlock()
-	if ok {
+	if _, ok := s.m[key]; ok {
 		return errPresent
 	}
-	return s.Put(ctx, key, b)
+	_, err := s.put(key, b)
+	return err
+}
+
+func (s *memory) Update(_ context.Context, key string, b []byte, revision uint64) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down == nil && s.rev[key] != revision {
+		return 0, errChanged
+	}
+	return s.put(key, b)
 }
 
 func (s *memory) Delete(_ context.Context, key string) error {
@@ -63,24 +82,37 @@ func (s *memory) Delete(_ context.Context, key string) error {
 	defer s.mu.Unlock()
 	if s.down == nil {
 		delete(s.m, key)
+		delete(s.rev, key)
 	}
 	return s.down
 }
 
-func (s *memory) Keys(context.Context) ([]string, error) {
+func (s *memory) DeleteRevision(ctx context.Context, key string, revision uint64) error {
+	s.mu.Lock()
+	changed := s.down == nil && s.rev[key] != revision
+	s.mu.Unlock()
+	if changed {
+		return errChanged
+	}
+	return s.Delete(ctx, key)
+}
+
+func (s *memory) All(context.Context) (map[string][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.m)), s.down
+	return maps.Clone(s.m), s.down
 }
 
 // stores are what two nodes share.
-type stores struct{ users, sessions, tokens, devices *memory }
+type stores struct{ users, sessions, tokens, devices, seen *memory }
 
-func newStores() stores { return stores{newMemory(), newMemory(), newMemory(), newMemory()} }
+func newStores() stores {
+	return stores{newMemory(), newMemory(), newMemory(), newMemory(), newMemory()}
+}
 
 func (s stores) config(c Config) Config {
-	c.Users, c.Sessions, c.Tokens, c.Devices = s.users, s.sessions, s.tokens, s.devices
-	c.NotFound, c.Exists, c.Log = errMissing, errPresent, slog.New(slog.DiscardHandler)
+	c.Users, c.Sessions, c.Tokens, c.Devices, c.Seen = s.users, s.sessions, s.tokens, s.devices, s.seen
+	c.NotFound, c.Exists, c.Changed, c.Log = errMissing, errPresent, errChanged, slog.New(slog.DiscardHandler)
 	if c.Secret == "" {
 		c.Secret = "a secret of the tests"
 	}
@@ -102,7 +134,7 @@ func (a *Auth) signIn(t *testing.T, username, password string) (*Identity, strin
 	if err != nil {
 		t.Fatalf("sign in as %s: %v", username, err)
 	}
-	id, err := a.StartSession(context.Background(), u)
+	id, err := a.StartSession(context.Background(), u, "192.0.2.1", "Firefox")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +143,11 @@ func (a *Auth) signIn(t *testing.T, username, password string) (*Identity, strin
 		t.Fatal(err)
 	}
 	return who, id
+}
+
+func (a *Auth) setRole(ctx context.Context, username string, role Role) error {
+	_, err := a.ChangeUser(ctx, username, Change{Role: &role})
+	return err
 }
 
 // match is enough of realtime.Match for these tests.
@@ -329,7 +366,7 @@ func TestTokens(t *testing.T) {
 		if err != nil || who.User != "ana" || !who.May(CommandThings) || who.May(ManageUsers) || !who.Covers("plant/pump", match) || who.Covers("office/lamp", match) {
 			t.Fatalf("got %+v, %v", who, err)
 		}
-		if err := a.SetRole(ctx, "ana", Viewer); err != nil {
+		if err := a.setRole(ctx, "ana", Viewer); err != nil {
 			t.Fatal(err)
 		}
 		if who, err = a.Token(ctx, secret); err != nil || who.May(CommandThings) || !who.May(ReadThings) {
@@ -480,7 +517,7 @@ func TestThereIsAlwaysAnAdministrator(t *testing.T) {
 	if err := a.DeleteUser(ctx, "admin"); !errors.As(err, &invalid) {
 		t.Errorf("deleting the last one: %v", err)
 	}
-	if err := a.SetRole(ctx, "admin", Viewer); !errors.As(err, &invalid) {
+	if err := a.setRole(ctx, "admin", Viewer); !errors.As(err, &invalid) {
 		t.Errorf("demoting the last one: %v", err)
 	}
 	if _, err := a.AddUser(ctx, "ana", "correct horse", Administrator); err != nil {
@@ -546,18 +583,18 @@ type slowStore struct {
 	reading, go_on chan bool
 }
 
-func (s *slowStore) Get(ctx context.Context, key string) ([]byte, error) {
-	b, err := s.memory.Get(ctx, key)
+func (s *slowStore) GetRevision(ctx context.Context, key string) ([]byte, uint64, error) {
+	b, revision, err := s.memory.GetRevision(ctx, key)
 	s.reading <- true
 	<-s.go_on
-	return b, err
+	return b, revision, err
 }
 
 func TestTheTableIsBounded(t *testing.T) {
 	m := newMemory()
 	tab := newTable[int](m, Config{NotFound: errMissing, Exists: errPresent, Recheck: time.Hour}, 10)
 	for i := range 100 {
-		if err := tab.put(t.Context(), string(rune('a'+i)), i); err != nil {
+		if err := tab.create(t.Context(), string(rune('a'+i)), i); err != nil {
 			t.Fatal(err)
 		}
 	}

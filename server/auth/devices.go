@@ -35,7 +35,7 @@ func (a *Auth) NewDevice(ctx context.Context, d Device) (Device, string, error) 
 	}
 	password := devicePrefix + random()
 	key := digest(password)
-	d.ID, d.Created = key[:16], now.UTC().Truncate(time.Second)
+	d.ID, d.Created = publicID(key), now.UTC().Truncate(time.Second)
 	return d, password, a.devices.create(ctx, key, d)
 }
 

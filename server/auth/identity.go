@@ -89,6 +89,11 @@ type Identity struct {
 // that came from it, or a device's password.
 func (i *Identity) Session() string { return string(i.source) + ":" + i.ref }
 
+// RestsOn says whether the identity rests on a session, by its public id.
+func (i *Identity) RestsOn(session string) bool {
+	return i.source == BySession && publicID(i.ref) == session
+}
+
 // Again is the identity as it is now. ErrNone means that what it rests on was
 // ended or revoked, or has expired; whoever holds a connection open asks now
 // and then.

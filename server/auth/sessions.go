@@ -1,9 +1,14 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A session lives on the server; the browser only holds its random id. It is
@@ -13,7 +18,18 @@ type session struct {
 	Era     string    `json:"era"`
 	Created time.Time `json:"created"`
 	Seen    time.Time `json:"seen"` // written now and then, so that idling can be told
+
+	Address string `json:"address,omitempty"` // where it was started from, and by what
+	Agent   string `json:"agent,omitempty"`
 }
+
+const (
+	// sessionsPerUser is how many live at once: one more ends the one that was used
+	// the longest ago. A script that signs in again and again, instead of keeping
+	// its cookie, must not fill the store.
+	sessionsPerUser = 500
+	maxAgent        = 160 // bytes of a browser's name
+)
 
 func (a *Auth) over(s session, now time.Time) bool {
 	return now.Sub(s.Created) >= a.absolute || now.Sub(s.Seen) >= a.idle
@@ -23,9 +39,43 @@ func (a *Auth) over(s session, now time.Time) bool {
 func (a *Auth) Absolute() time.Duration { return a.absolute }
 
 // StartSession signs a verified user in and answers the session's secret id.
-func (a *Auth) StartSession(ctx context.Context, u User) (string, error) {
+// From where, and with what browser, is kept for people to recognise it by.
+func (a *Auth) StartSession(ctx context.Context, u User, address, agent string) (string, error) {
 	id, now := random(), time.Now()
-	return id, a.sessions.put(ctx, digest(id), session{u.Username, u.Era, now, now})
+	s := session{User: u.Username, Era: u.Era, Created: now, Seen: now, Address: address, Agent: cleanAgent(agent)}
+	if err := a.sessions.create(ctx, digest(id), s); err != nil {
+		return "", err
+	}
+	return id, a.sessionRoom(ctx, u.Username)
+}
+
+// cleanAgent is what a browser calls itself, printable and short.
+func cleanAgent(agent string) string {
+	agent = strings.Map(func(c rune) rune {
+		if c == utf8.RuneError || !unicode.IsPrint(c) {
+			return -1
+		}
+		return c
+	}, agent[:min(len(agent), 8*maxAgent)])
+	if len(agent) > maxAgent {
+		agent = strings.ToValidUTF8(agent[:maxAgent], "") + "…"
+	}
+	return agent
+}
+
+// sessionRoom ends the sessions of a user that are too many.
+func (a *Auth) sessionRoom(ctx context.Context, user string) error {
+	of, err := a.Sessions(ctx, user)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(of, func(a, b Session) int { return b.Used.Compare(a.Used) })
+	for _, s := range of[min(len(of), sessionsPerUser):] {
+		if err := a.sessions.delete(ctx, s.key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Session tells whose session it is. ErrNone means sign in again.
@@ -50,10 +100,13 @@ func (a *Auth) session(ctx context.Context, key string) (*Identity, error) {
 		return nil, ErrNone
 	}
 	if now.Sub(s.Seen) > a.idle/16 {
-		s.Seen = now
 		// The store is down: the session is good all the same, and the next
 		// request tries again.
-		if err := a.sessions.put(ctx, key, s); err != nil {
+		_, err := a.sessions.change(ctx, key, func(s *session) error { s.Seen = now; return nil })
+		if errors.Is(err, ErrNotFound) {
+			return nil, ErrNone // another node has ended it
+		}
+		if err != nil {
 			a.log.Warn("a session's last use was not stored", "err", err)
 		}
 	}
@@ -63,6 +116,89 @@ func (a *Auth) session(ctx context.Context, key string) (*Identity, error) {
 // EndSession signs out. Ending one that is over is no error.
 func (a *Auth) EndSession(ctx context.Context, id string) error {
 	return a.sessions.delete(ctx, digest(id))
+}
+
+// A Session is one that somebody has, as it is shown to people.
+type Session struct {
+	ID      string    `json:"id"` // public: it signs nobody in
+	User    string    `json:"user"`
+	Started time.Time `json:"started"`
+	Used    time.Time `json:"used"`
+	Expires time.Time `json:"expires"` // when it ends, however much it is used
+	Address string    `json:"address"` // of the last use
+	From    string    `json:"from"`    // the address that it was started from
+	Agent   string    `json:"agent"`   // what the browser calls itself, shortened
+
+	key string
+}
+
+// Sessions lists those of a user, or of everybody when user is "", the newest
+// first.
+func (a *Auth) Sessions(ctx context.Context, user string) ([]Session, error) {
+	all, err := a.sessions.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	uses, err := a.seen.all(ctx, BySession)
+	if err != nil {
+		return nil, err
+	}
+	users, err := a.users.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var out []Session
+	for key, s := range all {
+		if user != "" && s.User != user || a.over(s, now) || users[s.User].Era != s.Era {
+			continue
+		}
+		use := later(Use{s.Seen, s.Address}, uses[publicID(key)])
+		out = append(out, Session{
+			ID: publicID(key), User: s.User, Started: second(s.Created), Used: second(use.At), Expires: second(s.Created.Add(a.absolute)),
+			Address: use.Address, From: s.Address, Agent: s.Agent, key: key,
+		})
+	}
+	slices.SortFunc(out, func(a, b Session) int { return cmp.Or(b.Started.Compare(a.Started), strings.Compare(a.ID, b.ID)) })
+	return out, nil
+}
+
+// second is a time as people need it.
+func second(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// EndSessionOf ends a session by its public ID: one of the user's, or anybody's
+// when user is "". It answers whose it was.
+func (a *Auth) EndSessionOf(ctx context.Context, user, id string) (string, error) {
+	all, err := a.sessions.all(ctx)
+	if err != nil {
+		return "", err
+	}
+	for key, s := range all {
+		if publicID(key) == id && (user == "" || s.User == user) {
+			return s.User, a.sessions.delete(ctx, key)
+		}
+	}
+	return "", ErrNotFound
+}
+
+// EndSessions ends all sessions of a user, but for the one that keep rests on,
+// which may be nil. It answers how many there were.
+func (a *Auth) EndSessions(ctx context.Context, user string, keep *Identity) (int, error) {
+	all, err := a.sessions.all(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for key, s := range all {
+		if s.User != user || keep != nil && keep.source == BySession && keep.ref == key {
+			continue
+		}
+		if err := a.sessions.delete(ctx, key); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
 }
 
 // none turns "not found" into ErrNone.

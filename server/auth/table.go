@@ -5,16 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
 
 // A table keeps the records of one Store, with those in use in memory.
 type table[T any] struct {
-	store            Store
-	notFound, exists error
-	recheck          time.Duration
-	max              int // of records in memory
+	store                     Store
+	notFound, exists, changed error
+	recheck                   time.Duration
+	max                       int // of records in memory
 
 	mu sync.Mutex
 	m  map[string]cached[T]
@@ -29,7 +30,7 @@ type cached[T any] struct {
 }
 
 func newTable[T any](s Store, c Config, limit int) *table[T] {
-	return &table[T]{store: s, notFound: c.NotFound, exists: c.Exists, recheck: c.Recheck, max: limit, m: map[string]cached[T]{}}
+	return &table[T]{store: s, notFound: c.NotFound, exists: c.Exists, changed: c.Changed, recheck: c.Recheck, max: limit, m: map[string]cached[T]{}}
 }
 
 // get answers ErrNotFound for a missing key. Missing keys are not remembered,
@@ -42,19 +43,14 @@ func (t *table[T]) get(ctx context.Context, key string) (T, error) {
 	if ok && time.Since(known.at) < t.recheck {
 		return known.v, nil
 	}
-	var v T
-	b, err := t.store.Get(ctx, key)
+	v, _, err := t.read(ctx, key)
 	switch {
-	case errors.Is(err, t.notFound):
-		t.forget(key)
-		return v, ErrNotFound
+	case errors.Is(err, ErrNotFound):
+		return v, err
 	case err != nil && ok:
 		return known.v, nil
 	case err != nil:
 		return v, err
-	}
-	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("record %q: %w", key, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,21 +60,20 @@ func (t *table[T]) get(ctx context.Context, key string) (T, error) {
 	return v, nil
 }
 
-// fresh is get of what the Store has now, for changing it.
-func (t *table[T]) fresh(ctx context.Context, key string) (T, error) {
-	var v T
-	b, err := t.store.Get(ctx, key)
+// read is what the Store has now, with the revision that update wants.
+func (t *table[T]) read(ctx context.Context, key string) (v T, revision uint64, err error) {
+	b, revision, err := t.store.GetRevision(ctx, key)
 	if errors.Is(err, t.notFound) {
 		t.forget(key)
-		return v, ErrNotFound
+		return v, 0, ErrNotFound
 	}
 	if err != nil {
-		return v, err
+		return v, 0, err
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("record %q: %w", key, err)
+		return v, 0, fmt.Errorf("record %q: %w", key, err)
 	}
-	return v, nil
+	return v, revision, nil
 }
 
 // remember is called under mu. A full table forgets an arbitrary record, which
@@ -100,25 +95,66 @@ func (t *table[T]) forget(key string) {
 	t.mu.Unlock()
 }
 
-func (t *table[T]) put(ctx context.Context, key string, v T) error {
-	return t.write(ctx, key, v, t.store.Put)
-}
-
 // create answers ErrExists for a present key.
 func (t *table[T]) create(ctx context.Context, key string, v T) error {
-	return t.write(ctx, key, v, t.store.Create)
+	return t.write(key, v, func(b []byte) error { return t.store.Create(ctx, key, b) })
 }
 
-func (t *table[T]) write(ctx context.Context, key string, v T, to func(context.Context, string, []byte) error) error {
+// update answers ErrChanged when the record is not the one of that revision any
+// more.
+func (t *table[T]) update(ctx context.Context, key string, v T, revision uint64) error {
+	return t.write(key, v, func(b []byte) error {
+		_, err := t.store.Update(ctx, key, b, revision)
+		return err
+	})
+}
+
+// change has f change the record as it is now, again when another node was
+// faster. So nothing of what two change at once is lost, and what was deleted
+// does not come back. An error of f changes nothing.
+func (t *table[T]) change(ctx context.Context, key string, f func(*T) error) (v T, err error) {
+	err = again(ctx, func() error {
+		var revision uint64
+		if v, revision, err = t.read(ctx, key); err != nil {
+			return err
+		}
+		if err := f(&v); err != nil {
+			return err
+		}
+		return t.update(ctx, key, v, revision)
+	})
+	return v, err
+}
+
+// again does what may meet with another node's change, until it does not.
+func again(ctx context.Context, f func() error) error {
+	for try := range 10 {
+		err := f()
+		if !errors.Is(err, ErrChanged) {
+			return err
+		}
+		select { // not all at once
+		case <-time.After(rand.N(time.Millisecond << try)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ErrChanged
+}
+
+func (t *table[T]) write(key string, v T, to func([]byte) error) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	if err := to(ctx, key, b); err != nil {
-		if errors.Is(err, t.exists) {
-			return ErrExists
-		}
+	if err := to(b); err != nil {
 		t.forget(key) // it may have been stored all the same
+		switch {
+		case errors.Is(err, t.exists):
+			return ErrExists
+		case errors.Is(err, t.changed):
+			return ErrChanged
+		}
 		return err
 	}
 	t.mu.Lock()
@@ -138,21 +174,24 @@ func (t *table[T]) delete(ctx context.Context, key string) error {
 	return err
 }
 
+// deleteAt is delete of the record of that revision, or ErrChanged.
+func (t *table[T]) deleteAt(ctx context.Context, key string, revision uint64) error {
+	err := t.store.DeleteRevision(ctx, key, revision)
+	t.forget(key)
+	if errors.Is(err, t.changed) {
+		return ErrChanged
+	}
+	return err
+}
+
 // all reads every record from the Store.
 func (t *table[T]) all(ctx context.Context) (map[string]T, error) {
-	keys, err := t.store.Keys(ctx)
+	all, err := t.store.All(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m := make(map[string]T, len(keys))
-	for _, k := range keys {
-		b, err := t.store.Get(ctx, k)
-		if errors.Is(err, t.notFound) {
-			continue // deleted since Keys
-		}
-		if err != nil {
-			return nil, err
-		}
+	m := make(map[string]T, len(all))
+	for k, b := range all {
 		var v T
 		if err := json.Unmarshal(b, &v); err != nil {
 			return nil, fmt.Errorf("record %q: %w", k, err)

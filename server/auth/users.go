@@ -148,28 +148,25 @@ func (a *Auth) ChangeUser(ctx context.Context, username string, c Change) (User,
 	}
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	u, err := a.users.fresh(ctx, username)
-	if err != nil {
-		return User{}, err
-	}
-	if c.Role != nil {
-		if u.Role == Administrator && *c.Role != Administrator {
-			if err := a.anotherAdministrator(ctx, username); err != nil {
-				return User{}, err
-			}
+	return a.users.change(ctx, username, func(u *User) error {
+		was := u.Role
+		if c.Role != nil {
+			u.Role = *c.Role
 		}
-		u.Role = *c.Role
-	}
-	if c.Things != nil {
-		u.Things = *c.Things
-	}
-	if err := checkLimits(u.Role, u.Things); err != nil {
-		return User{}, err
-	}
-	if hash != "" {
-		u.Hash, u.Era, u.Demo = hash, random(), false
-	}
-	return u, a.users.put(ctx, username, u)
+		if c.Things != nil {
+			u.Things = *c.Things
+		}
+		if err := checkLimits(u.Role, u.Things); err != nil {
+			return err
+		}
+		if hash != "" {
+			u.Hash, u.Era, u.Demo = hash, random(), false
+		}
+		if was == Administrator && u.Role != Administrator {
+			return a.anotherAdministrator(ctx, username)
+		}
+		return nil
+	})
 }
 
 // SetPassword gives a user another password, which ends their sessions.
@@ -178,25 +175,26 @@ func (a *Auth) SetPassword(ctx context.Context, username, password string) error
 	return err
 }
 
-// SetRole gives a user another role.
-func (a *Auth) SetRole(ctx context.Context, username string, role Role) error {
-	_, err := a.ChangeUser(ctx, username, Change{Role: &role})
-	return err
-}
-
 // DeleteUser ends everything that was issued to them. There is always an
 // administrator.
 func (a *Auth) DeleteUser(ctx context.Context, username string) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	u, err := a.users.fresh(ctx, username)
+	var u User
+	err := again(ctx, func() error {
+		var revision uint64
+		var err error
+		if u, revision, err = a.users.read(ctx, username); err != nil {
+			return err
+		}
+		if u.Role == Administrator {
+			if err := a.anotherAdministrator(ctx, username); err != nil {
+				return err
+			}
+		}
+		return a.users.deleteAt(ctx, username, revision)
+	})
 	if err != nil {
-		return err
-	}
-	if err := a.anotherAdministrator(ctx, username); err != nil {
-		return err
-	}
-	if err := a.users.delete(ctx, username); err != nil {
 		return err
 	}
 	// From here on they are worth nothing; removing them is tidiness.
@@ -206,13 +204,29 @@ func (a *Auth) DeleteUser(ctx context.Context, username string) error {
 	)
 }
 
+// anotherAdministrator sees to it that somebody else is an administrator when a
+// user is no more. It is called between the reading of that user's record and
+// the writing of it, and writes the other's record anew. So of two nodes that
+// take each other's administrator for the one who stays, at most one succeeds:
+// whoever comes second finds the record that it read, or the one it would write
+// anew, changed.
 func (a *Auth) anotherAdministrator(ctx context.Context, than string) error {
 	us, err := a.Users(ctx)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(us, func(u User) bool { return u.Role == Administrator && u.Username != than }) {
-		return nil
+	for _, u := range us {
+		if u.Role != Administrator || u.Username == than {
+			continue
+		}
+		now, revision, err := a.users.read(ctx, u.Username)
+		if errors.Is(err, ErrNotFound) || err == nil && now.Role != Administrator {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return a.users.update(ctx, now.Username, now, revision)
 	}
 	return &Invalid{"/role", "the last administrator has to stay one"}
 }
