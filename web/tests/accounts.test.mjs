@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import { phone } from "./harness/browser.mjs";
 import { act } from "./harness/stage.mjs";
 
+/** A phone, by its size and by what it calls itself. */
+const phoneSize = { ...phone, userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36" };
+
 async function open(t, options = {}) {
   const w = await t.window(options);
   await w.signIn();
@@ -49,6 +52,41 @@ act("a token and a device's password are shown once", async (t) => {
   await devices.getByRole("button", { name: "Add" }).click();
   await devices.getByText(/^mosquitto_pub .* -u pump-7 -P ed_\S+ -q 1 -t telemetry\/plant\/pump-7 /).waitFor();
   await devices.getByRole("listitem").filter({ hasText: "pump-7" }).first().waitFor();
+});
+
+act("one sees where one is signed in, ends one session and all", async (t) => {
+  const made = await t.window();
+  await made.signIn();
+  const name = `se-${Math.random().toString(36).slice(2, 8)}`;
+  const data = { username: name, password: "a long enough one" };
+  assert.ok((await made.context.request.post("/api/users", { data: { ...data, role: "viewer" } })).ok());
+  const [here, phone, work] = [await t.window(), await t.window({ size: { ...phoneSize } }), await t.window()];
+  for (const w of [here, phone, work]) assert.ok((await w.context.request.post("/api/login", { data })).ok());
+  await here.page.goto("/app/accounts");
+  const sessions = here.page.getByRole("region", { name: "Where you are signed in" });
+  await sessions.getByRole("listitem").nth(2).waitFor();
+  await sessions.getByRole("listitem").filter({ hasText: "this one" }).getByText(/127\.0\.0\.1/).waitFor();
+  await phone.page.goto("/app");
+  t.expectComplaint(/401 \(Unauthorized\)/); // what it asks for meanwhile
+  const gone = phone.page.waitForURL(/\/login\.html/);
+  await sessions.getByRole("listitem").filter({ hasText: /Android/ }).getByRole("button", { name: /^End/ }).click();
+  await sessions.getByRole("listitem").filter({ hasText: /Android/ }).getByRole("button", { name: "End", exact: true }).click();
+  await sessions.getByText(/^The session of Chrome \d+, Android was ended\.$/).waitFor();
+  await gone; // its open page is told
+  await sessions.getByRole("button", { name: "Sign out everywhere else" }).click();
+  await sessions.getByRole("button", { name: "Sign out everywhere else" }).click();
+  await sessions.getByText(`The sessions of ${name} were ended.`).waitFor();
+  assert.equal((await work.context.request.get("/api/sessions")).status(), 401);
+  // An administrator sees it, too, and ends it.
+  await made.page.goto("/app/accounts");
+  const all = made.page.getByRole("region", { name: "Where you are signed in" });
+  await all.getByLabel("Of user").fill(name);
+  await all.getByLabel("Of user").press("Enter");
+  await all.getByText(`Of ${name}`).waitFor();
+  await all.getByRole("button", { name: "Sign out everywhere" }).click();
+  await all.getByRole("button", { name: "Sign out everywhere" }).click();
+  await all.getByText(`The sessions of ${name} were ended.`).waitFor();
+  assert.equal((await here.context.request.get("/api/sessions")).status(), 401);
 });
 
 act("an operator has an account of their own, and is told why not the rest", async (t) => {
