@@ -49,7 +49,7 @@ const (
 
 // operations are all routes, in the order in which people read them.
 func operations() []operation {
-	return slices.Concat(signIn(), pageOperations(), thingOperations(), streamOperations(), connectionOperations(), telemetryOperations(), historyOperations(), commandOperations(), alarmOperations(), assistantOperations(), accountOperations(), opsOperations())
+	return slices.Concat(signIn(), pageOperations(), thingOperations(), modelOperations(), streamOperations(), connectionOperations(), telemetryOperations(), historyOperations(), commandOperations(), alarmOperations(), assistantOperations(), accountOperations(), opsOperations())
 }
 
 func signIn() []operation {
@@ -81,14 +81,15 @@ func pageOperations() []operation {
 
 func thingOperations() []operation {
 	const tag, tdType = "things", "application/td+json"
-	list := []string{"path", "q", "type", "where", "limit", "after", "ticket"}
+	list := []string{"path", "q", "type", "ofModel", "where", "limit", "after", "ticket"}
 	one, named := []string{"id", "ticket"}, []string{"id", "name", "ticket"}
 	return []operation{
 		{method: "GET", path: "/api/things", tag: tag, summary: "Thing Descriptions, by id; with at, what the things were then", access: reader, params: append([]string{"at"}, list...), answer: "ThingDescriptionsOrStates", errors: []int{400, 422, 503}, note: "With at the answer is a list of states, by the descriptions of today. Values older than a day then are not in it. 422 names the first moment that is kept."},
 		{method: "GET", path: "/.well-known/wot", tag: tag, summary: "The same, where consumers of the Web of Things look", access: reader, params: list, answer: "ThingDescriptions", errors: []int{400, 422}},
-		{method: "GET", path: "/api/things/{id}", tag: tag, summary: "The W3C Thing Description of one thing", access: reader, params: append([]string{"ifNoneMatch"}, one...), answer: "ThingDescription", answerType: "application/td+json", errors: []int{400, 404}},
+		{method: "GET", path: "/api/things/{id}", tag: tag, summary: "The W3C Thing Description of one thing", access: reader, params: append([]string{"ifNoneMatch", "asGiven"}, one...), answer: "ThingDescription", answerType: "application/td+json", errors: []int{400, 404, 422},
+			note: "With as=given as it was given, to be edited: without the forms of this server, and of a thing that is made of a model only what makes it that."},
 		{method: "POST", path: "/api/things", tag: tag, summary: "Describe a thing", access: user, body: "ThingDescription", status: 201, answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 413, 422, 429, 503},
-			note: "Needs the role engineer. The body is a W3C Thing Description 1.1 with the id of the thing. 422 says by JSON pointer what is wrong with it; 409 that the thing is described already."},
+			note: "Needs the role engineer. The body is a W3C Thing Description 1.1 with the id of the thing. 422 says by JSON pointer what is wrong with it; 409 that the thing is described already. With echotwin:model it names a Thing Model, with echotwin:values the values of its placeholders, and the rest is merged over the model."},
 		{method: "PUT", path: "/api/things/{id}", tag: tag, summary: "Describe a thing, or describe it anew", access: user, params: []string{"id", "ifMatch", "ifNoneMatch"}, body: "ThingDescription", answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 412, 413, 422, 429, 503},
 			note: "Needs the role engineer. 201 when it had no description. If-Match with the ETag that was read keeps two who write at once from overwriting each other: 412. 409 when a file or the demo line has the description."},
 		{method: "PATCH", path: "/api/things/{id}", tag: tag, summary: "Change the description of a thing by a JSON Merge Patch", access: user, params: []string{"id", "ifMatch"}, body: "MergePatch", answer: "ThingDescription", answerType: tdType, errors: []int{400, 404, 409, 412, 413, 422, 503},

@@ -64,6 +64,9 @@ var routePermissions = map[string]auth.Permission{
 	"GET /api/things/plant/pump/actions/setSpeed": auth.ReadThings, "POST /api/things/plant/pump/actions/setSpeed": auth.CommandThings, "PUT /api/things/plant/pump/properties/speed": auth.WriteProperties,
 	"POST /api/things": auth.EditThings, "PUT /api/things/plant/pump": auth.EditThings, "PATCH /api/things/plant/pump": auth.EditThings, "DELETE /api/things/plant/pump": auth.EditThings,
 
+	"GET /api/models": auth.ReadThings, "GET /api/models/:id": auth.ReadThings, "GET /api/models/:id/uses": auth.ReadThings,
+	"POST /api/models": auth.EditThings, "PUT /api/models/:id": auth.EditThings, "PATCH /api/models/:id": auth.EditThings, "DELETE /api/models/:id": auth.EditThings,
+
 	"GET /api/history":  auth.ReadHistory,
 	"GET /api/commands": auth.ReadCommands, "GET /api/commands/:id": auth.ReadCommands, "POST /api/commands/:id/cancel": auth.CommandThings,
 	"GET /api/alarms": auth.ReadAlarms, "GET /api/alarms/summary": auth.ReadAlarms, "GET /api/alarms/history": auth.ReadAlarms, "GET /api/alarms/:id": auth.ReadAlarms,

@@ -193,6 +193,7 @@ func (s *Server) routes() error {
 	s.get("/api/me", auth.Public, s.me)
 	s.accountRoutes()
 	s.thingRoutes()
+	s.modelRoutes()
 	s.commandRoutes()
 	s.alarmRoutes()
 	s.streamRoutes()

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -60,16 +59,11 @@ func (s *Server) createThing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var named struct {
-		ID *string `json:"id"`
+	given, err := idOf(td, "a Thing Description", twin.URN("plant/line1/pump-1"))
+	if err != nil {
+		return err
 	}
-	switch err := json.Unmarshal(td, &named); {
-	case err != nil:
-		return problem(realtime.CodeMalformed, "the body is not a Thing Description, which is a JSON object: %v", err)
-	case named.ID == nil:
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: "a Thing Description that is added needs an id, such as " + twin.URN("plant/line1/pump-1")}
-	}
-	id, err := twin.Path(*named.ID)
+	id, err := twin.Path(given)
 	if err != nil {
 		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: err.Error()}
 	}

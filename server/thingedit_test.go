@@ -133,7 +133,7 @@ func TestAFixedDescriptionIsChangedAtItsSource(t *testing.T) {
 			t.Errorf("%s: %d %s", method, a.StatusCode, a.body)
 		}
 	}
-	if err := l.Things.Unfix(t.Context(), "the file valve.json", "plant/valve"); err != nil {
+	if err := l.Things.Unfix(t.Context(), "the file valve.json", twin.Key{Name: "plant/valve"}); err != nil {
 		t.Fatal(err)
 	}
 	l.get("/api/things/plant/valve").want(t, 404, "")

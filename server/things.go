@@ -39,7 +39,7 @@ func base(c echo.Context) string {
 }
 
 // listThings answers GET /api/things and /.well-known/wot: Thing Descriptions,
-// by id, those that match all of path, q and type.
+// by id, those that match all of path, q, type, model and where.
 func (s *Server) listThings(c echo.Context) error {
 	_, see, err := scope(c, "path")
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Server) listThings(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	after := c.QueryParam("after")
+	after, model := c.QueryParam("after"), c.QueryParam("model")
 	var ids []string
 	s.Twins.Things("", func(id string) bool {
 		if id > after && see(id) {
@@ -66,6 +66,9 @@ func (s *Server) listThings(c echo.Context) error {
 		}
 		return false
 	})
+	if model != "" {
+		ids = slices.DeleteFunc(ids, func(id string) bool { return s.Things.MadeOf(id) != model })
+	}
 	slices.Sort(ids)
 	q, typ := strings.ToLower(c.QueryParam("q")), c.QueryParam("type")
 	tds := make([]json.RawMessage, 0, min(len(ids), limit))
@@ -194,9 +197,9 @@ func (s *Server) readThing(c echo.Context) error {
 	}
 	switch p.part {
 	case "":
-		td, ok := s.Twins.TD(p.id, base(c))
-		if !ok {
-			return noThing(p.id)
+		td, err := s.description(c, p.id)
+		if err != nil {
+			return err
 		}
 		if tag, ok := s.Twins.Tag(p.id); ok {
 			c.Response().Header().Set("ETag", `"`+tag+`"`)
@@ -205,7 +208,7 @@ func (s *Server) readThing(c echo.Context) error {
 			}
 		}
 		c.Response().Header().Set(echo.HeaderContentType, "application/td+json")
-		return noStore(c).JSONBlob(http.StatusOK, withTicket(td, c))
+		return noStore(c).JSONBlob(http.StatusOK, td)
 	case "state":
 		if at, past, err := s.pastMoment(c); err != nil {
 			return err
@@ -232,6 +235,27 @@ func (s *Server) readThing(c echo.Context) error {
 		}
 	}
 	return notAllowed(c, p)
+}
+
+// description is that of a thing, as it is served or, with ?as=given, as it was
+// given: without our forms, and of a thing that is made of a model only what
+// makes it that.
+func (s *Server) description(c echo.Context, id string) (json.RawMessage, error) {
+	td, ok := s.Twins.TD(id, base(c))
+	if !ok {
+		return nil, noThing(id)
+	}
+	switch as := c.QueryParam("as"); as {
+	case "":
+		return withTicket(td, c), nil
+	case "given":
+		given, ok := s.Things.Given(id)
+		if !ok {
+			return nil, problem(realtime.CodeNotFound, "nobody has described %s", id)
+		}
+		return given, nil
+	}
+	return nil, &realtime.Problem{Code: realtime.CodeInvalid, At: "?as", Message: "as can only be given: the description as it was given"}
 }
 
 // thingPath takes the path apart, names the route, hides things that the user

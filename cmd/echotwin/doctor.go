@@ -133,14 +133,14 @@ func (p *patient) leftovers() {
 
 func (p *patient) things() {
 	files, _ := filepath.Glob(filepath.Join(p.data, "things", "*.json"))
-	twins, wrong := twin.New(twin.Config{}), 0
+	things, wrong := twin.NewDirectory(twin.DirectoryConfig{Twins: twin.New(twin.Config{}), Logger: slog.New(slog.DiscardHandler)}), 0
 	for _, f := range files {
 		td, err := os.ReadFile(f)
 		if err == nil && len(td) > maxTD {
-			err = errors.New("it is larger than 1 MB")
+			err = errors.New("it is larger than 4 MB")
 		}
 		if err == nil {
-			err = twins.Describe(td)
+			_, err = things.Fix(f, td)
 		}
 		if err != nil {
 			wrong++

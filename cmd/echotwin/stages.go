@@ -291,8 +291,7 @@ func (s *stages) openTwins(ctx context.Context) error {
 		}
 	}
 	s.files = newThingFiles(s.things, filepath.Join(s.cfg.Data, "things"), s.log)
-	s.files.read(ctx)
-	if err := s.things.Load(ctx); err != nil {
+	if err := s.things.Load(ctx, func() { s.files.read(ctx) }); err != nil {
 		return err
 	}
 	bucket, err := s.bus.Bucket(ctx, "checkpoint")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -17,11 +19,12 @@ import (
 )
 
 const (
-	maxTD      = 1 << 20 // one Thing Description
+	maxTD      = 4 << 20 // one file of descriptions
 	filesEvery = 2 * time.Second
 )
 
-// thingFiles are the Thing Descriptions of a folder, one in each .json file.
+// thingFiles are the Thing Descriptions and Thing Models of a folder, one or a
+// list of them in each .json file.
 // They are looked at again and again, by size and time, which also works on
 // shared and mounted folders where no system tells of changes.
 type thingFiles struct {
@@ -35,9 +38,9 @@ type thingFiles struct {
 
 // A thingFile is what a file was when it was read last.
 type thingFile struct {
-	size  int64
-	mod   time.Time
-	thing string // what it describes; "" when it never could be read
+	size int64
+	mod  time.Time
+	keys []twin.Key // what it describes; nil when it never could be read
 }
 
 func newThingFiles(things *twin.Directory, dir string, log *slog.Logger) *thingFiles {
@@ -74,19 +77,21 @@ func (f *thingFiles) read(ctx context.Context) {
 		if slices.Contains(names, name) {
 			continue
 		}
-		if was := f.seen[name]; was.thing != "" {
-			if err := f.things.Unfix(ctx, source(name), was.thing); err != nil {
-				f.log.Error("a file of a thing is gone, and its description could not be taken back", "file", name, "error", err)
+		if was := f.seen[name]; len(was.keys) > 0 {
+			if err := f.unfix(ctx, name, was.keys); err != nil {
+				f.log.Error("a file of things is gone, and its descriptions could not be taken back", "file", name, "error", err)
 				continue
 			}
-			f.log.Info("a file of a thing is gone", "file", name, "thing", was.thing)
+			f.log.Info("a file of things is gone", "file", name, "described", was.keys)
 		}
 		delete(f.seen, name)
 	}
-	// Checking a thousand takes a noticeable part of a start.
+	// Checking a thousand takes a noticeable part of a start. Models come first, so
+	// that what is made of them need not wait.
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex // of f.seen
+	var things []func()
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil {
@@ -98,40 +103,65 @@ func (f *thingFiles) read(ctx context.Context) {
 		if known && was.size == info.Size() && was.mod.Equal(info.ModTime()) {
 			continue
 		}
-		all.Go(func() error {
-			is := was
-			if info.Size() > maxTD {
-				f.log.Error("a Thing Description is larger than 1 MB", "file", name)
-			} else {
-				is = f.describe(ctx, name, was)
+		take := func(content []byte) {
+			is := thingFile{info.Size(), info.ModTime(), was.keys}
+			if content != nil {
+				is.keys = f.describe(ctx, name, content, was.keys)
 			}
-			is.size, is.mod = info.Size(), info.ModTime()
 			mu.Lock()
 			defer mu.Unlock()
 			f.seen[name] = is
-			return nil
-		})
+		}
+		content := f.content(name, info.Size())
+		if bytes.Contains(content, []byte("tm:ThingModel")) {
+			take(content)
+			continue
+		}
+		things = append(things, func() { take(content) })
+	}
+	for _, take := range things {
+		all.Go(func() error { take(); return nil })
 	}
 	_ = all.Wait() // each reports for itself
 }
 
-// describe reads one file. Was is what it described before.
-func (f *thingFiles) describe(ctx context.Context, name string, was thingFile) thingFile {
-	td, err := os.ReadFile(name)
-	id := ""
-	if err == nil {
-		id, err = f.things.Fix(source(name), td)
+// content is what stands in a file; nil, and a line in the log, when that cannot
+// be told.
+func (f *thingFiles) content(name string, size int64) []byte {
+	if size > maxTD {
+		f.log.Error("a file of things is larger than 4 MB", "file", name)
+		return nil
 	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		f.log.Error("a file of things cannot be read", "file", name, "error", err)
+		return nil
+	}
+	return b
+}
+
+// describe takes what stands in a file. Was is what it described before.
+func (f *thingFiles) describe(ctx context.Context, name string, content []byte, was []twin.Key) []twin.Key {
+	keys, err := f.things.Fix(source(name), content)
 	if err != nil {
 		f.log.Error("a Thing Description was not taken", "file", name, "error", err)
-		return was
-	}
-	if was.thing != "" && was.thing != id {
-		if err := f.things.Unfix(ctx, source(name), was.thing); err != nil {
-			f.log.Error("a file describes another thing now, and the former description could not be taken back", "file", name, "thing", was.thing, "error", err)
+		if keys == nil {
+			return was
 		}
 	}
-	return thingFile{thing: id}
+	gone := slices.DeleteFunc(slices.Clone(was), func(k twin.Key) bool { return slices.Contains(keys, k) })
+	if err := f.unfix(ctx, name, gone); err != nil {
+		f.log.Error("a file describes other things now, and former descriptions could not be taken back", "file", name, "described", gone, "error", err)
+	}
+	return keys
+}
+
+func (f *thingFiles) unfix(ctx context.Context, name string, keys []twin.Key) error {
+	var errs []error
+	for _, k := range keys {
+		errs = append(errs, f.things.Unfix(ctx, source(name), k))
+	}
+	return errors.Join(errs...)
 }
 
 // source is what the API says where a description comes from.

@@ -110,3 +110,51 @@ func TestTheFolderOfThingsIsFollowed(t *testing.T) {
 	}
 	eventually(t, "what the API described is back", func() bool { return title() == "By the API" })
 }
+
+const tankTM = `{"@context":"https://www.w3.org/2022/wot/td/v1.1","@type":"tm:ThingModel","id":"tank","title":"Tank {{N}}","properties":{"level":{"type":"number","maximum":"{{MAX}}"}}}`
+
+// One model, and a list of what is made of it, in two files of which either may
+// come first; a change of the model is a change of all, and outlives a restart.
+func TestAFolderWithAModel(t *testing.T) {
+	env := settings(t, nil)
+	dir := filepath.Join(env["ECHOTWIN_DATA"], "things")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a-list.json", `[{"id":"plant/t1","echotwin:model":"tank","echotwin:values":{"N":1,"MAX":10}},{"id":"plant/t2","echotwin:model":"tank","echotwin:values":{"N":2,"MAX":20}}]`)
+	write("model.json", tankTM)
+	a, stop := start(t, env)
+	c := signIn(t, a)
+	title := func(id string) string {
+		code, body := c.do("GET", "/api/things/"+id, "")
+		if code != 200 {
+			return ""
+		}
+		return decode[struct{ Title string }](t, body).Title
+	}
+	if got := title("plant/t2"); got != "Tank 2" {
+		t.Fatalf("got %q", got)
+	}
+	if code, body := c.do("POST", "/api/things", `{"id":"plant/t3","echotwin:model":"tank","echotwin:values":{"N":3,"MAX":30}}`); code != 201 {
+		t.Fatalf("%d %s", code, body)
+	}
+	if code, body := c.do("DELETE", "/api/models/tank", ""); code != 409 || !strings.Contains(body, "model.json") {
+		t.Errorf("%d %s", code, body)
+	}
+	write("model.json", strings.Replace(tankTM, "Tank", "Big tank", 1))
+	for _, id := range []string{"plant/t1", "plant/t2", "plant/t3"} {
+		eventually(t, id+" follows its model", func() bool { return strings.HasPrefix(title(id), "Big tank") })
+	}
+	stop()
+	a, _ = start(t, env)
+	c = signIn(t, a)
+	if got := title("plant/t3"); got != "Big tank 3" {
+		t.Errorf("after a restart %q", got)
+	}
+}

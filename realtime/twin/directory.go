@@ -15,8 +15,8 @@ import (
 	"echotwin/realtime"
 )
 
-// A Store keeps descriptions by the path of their thing, on disk and for all
-// nodes.
+// A Store keeps descriptions by the path of their thing, and models by modelKey
+// and their name, on disk and for all nodes. Watch tells changes in their order.
 type Store interface {
 	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
 	Create(ctx context.Context, key string, value []byte) error
@@ -25,6 +25,9 @@ type Store interface {
 	All(ctx context.Context) (map[string][]byte, error)
 	Watch(ctx context.Context, fn func(key string, value []byte)) error
 }
+
+// modelKey stands before the name of a model. No path of a thing has a colon.
+const modelKey = "model:"
 
 // DirectoryConfig is what a Directory needs from outside.
 type DirectoryConfig struct {
@@ -37,16 +40,21 @@ type DirectoryConfig struct {
 	Logger *slog.Logger // nil means slog.Default()
 }
 
-// A Directory is the descriptions of the things: those that came by the API, in
-// a Store, and those that are fixed, because a file or the demo line has them.
-// A fixed one stands before one from the API. Two who write the same description
-// never overwrite each other unseen, on one node or on two.
+// A Directory is the descriptions of the things, and the models that they are
+// made of: those that came by the API, in a Store, and those that are fixed,
+// because a file or the demo line has them. A fixed one stands before one from
+// the API. Two who write the same never overwrite each other unseen, on one node
+// or on two; and nobody makes a model into what a thing made of it does not fit.
 type Directory struct {
 	cfg DirectoryConfig
 
 	mu      sync.Mutex                   // one change at a time on this node
-	fixed   map[string]string            // thing → what has its description
-	applied map[string][sha256.Size]byte // thing → what of the store is described now
+	fixed   map[string]string            // key → what has it
+	applied map[string][sha256.Size]byte // key → what of the store was taken
+	models  map[string]*model
+	made    map[string]*instance // things that are made of a model, and those that wait for it
+	count   map[string]int       // how many are made of each model
+	loading bool                 // whoever lacks something may still get it
 }
 
 // NewDirectory returns a Directory that knows nothing yet.
@@ -54,7 +62,10 @@ func NewDirectory(cfg DirectoryConfig) *Directory {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Directory{cfg: cfg, fixed: map[string]string{}, applied: map[string][sha256.Size]byte{}}
+	return &Directory{
+		cfg: cfg, fixed: map[string]string{}, applied: map[string][sha256.Size]byte{},
+		models: map[string]*model{}, made: map[string]*instance{}, count: map[string]int{},
+	}
 }
 
 // A Match says on which condition something is written: the entity tags of
@@ -64,134 +75,197 @@ type Match struct {
 	None bool     // there is no description yet
 }
 
-// check says whether the condition holds of what the store has; nil is nothing.
-func (m Match) check(td []byte) error {
+// check says whether the condition holds of what the store has; tag tells of what.
+func (m Match) check(exists bool, tag func() (string, error)) error {
 	changed := func(why string) error {
 		return &realtime.Problem{Code: realtime.CodeChanged, Message: why}
 	}
 	switch {
-	case m.None && td != nil:
-		return changed("the thing is described already")
+	case m.None && exists:
+		return changed("it is described already")
 	case m.Tags == nil:
 		return nil
-	case td == nil:
-		return changed("the thing has no description here to be replaced")
+	case !exists:
+		return changed("there is no description here to be replaced")
 	case slices.Contains(m.Tags, "*"):
 		return nil
 	}
-	doc, problem := parse(td)
-	if problem != nil {
-		return problem
-	}
-	tag, err := doc.tag()
+	now, err := tag()
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(m.Tags, func(t string) bool { return sameTag(t, tag) }) {
+	if slices.ContainsFunc(m.Tags, func(t string) bool { return sameTag(t, now) }) {
 		return nil
 	}
 	return changed("the description was changed since it was read; read it again")
 }
 
-// Load describes what the store has. One that the program does not understand
-// is reported and does not keep the others out.
-func (d *Directory) Load(ctx context.Context) error {
+// Load takes what the store has: first its models, then, after between has
+// brought what is fixed, its things. What the program does not understand is
+// reported and does not keep the others out.
+func (d *Directory) Load(ctx context.Context, between func()) error {
 	all, err := d.cfg.Store.All(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the descriptions: %w", err)
 	}
 	d.mu.Lock()
+	d.loading = true
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if name, ok := strings.CutPrefix(key, modelKey); ok {
+			d.takeModel(name, all[key])
+			delete(all, key)
+		}
+	}
+	d.mu.Unlock()
+	if between != nil {
+		between()
+	}
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	// Checking a thousand takes a noticeable part of a start.
-	read := make(map[string]*description, len(all))
-	var mu sync.Mutex
+	d.takeAll(all)
+	d.loading = false
+	for _, name := range slices.Sorted(maps.Keys(d.models)) {
+		if p := d.models[name].problem; p != nil {
+			d.cfg.Logger.Error("a model cannot be used", "model", name, "at", p.At, "error", p)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.made)) {
+		if _, p := d.made[id].make(d.models[d.made[id].model]); p != nil && d.cfg.Twins.described(id) == nil {
+			d.cfg.Logger.Error("a thing could not be made of its model", "thing", id, "model", d.made[id].model, "at", p.At, "error", p)
+		}
+	}
+	return nil
+}
+
+// takeAll takes the things that the store had at the start. Checking a thousand
+// takes a noticeable part of it.
+func (d *Directory) takeAll(all map[string][]byte) {
+	ids := slices.Sorted(maps.Keys(all))
+	read := make([]asRead, len(ids))
+	parallel(len(ids), func(i int) { read[i] = d.read(all[ids[i]]) })
+	for i, id := range ids {
+		d.put(id, all[id], read[i])
+	}
+}
+
+// parallel does n things on all processors, and returns when all are done.
+func parallel(n int, do func(i int)) {
+	share := max(n/runtime.GOMAXPROCS(0), 50)
 	var wg sync.WaitGroup
-	share := max(len(all)/runtime.GOMAXPROCS(0), 50)
-	for ids := range slices.Chunk(slices.Collect(maps.Keys(all)), share) {
+	for from := 0; from < n; from += share {
 		wg.Go(func() {
-			for _, id := range ids {
-				doc := d.parse(id, all[id])
-				mu.Lock()
-				read[id] = doc
-				mu.Unlock()
+			for i := from; i < min(from+share, n); i++ {
+				do(i)
 			}
 		})
 	}
 	wg.Wait()
-	for id, td := range all {
-		d.put(id, td, read[id])
-	}
-	return nil
 }
 
 // Run follows what other nodes change until ctx ends.
 func (d *Directory) Run(ctx context.Context) error {
-	return d.cfg.Store.Watch(ctx, func(id string, td []byte) {
+	return d.cfg.Store.Watch(ctx, func(key string, value []byte) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if d.knows(id, td) {
+		if d.knows(key, value) {
 			return
 		}
 		// A watch may be behind what this node wrote itself.
-		now, _, err := d.read(ctx, id)
+		now, _, err := d.stored(ctx, key)
 		if err != nil {
-			d.cfg.Logger.Error("a description was changed and cannot be read", "thing", id, "error", err)
+			d.cfg.Logger.Error("a description was changed and cannot be read", "key", key, "error", err)
 			return
 		}
-		d.take(id, now)
+		d.take(key, now)
 	})
 }
 
-// knows says whether td is what is described already.
-func (d *Directory) knows(id string, td []byte) bool {
-	sum, ok := d.applied[id]
-	return ok && sum == sha256.Sum256(td) || !ok && len(td) == 0
+// knows says whether value is what was taken already.
+func (d *Directory) knows(key string, value []byte) bool {
+	sum, ok := d.applied[key]
+	return ok && sum == sha256.Sum256(value) || !ok && len(value) == 0
 }
 
-// read is what the store has of a thing; nil when that is nothing.
-func (d *Directory) read(ctx context.Context, id string) (td []byte, revision uint64, err error) {
-	td, revision, err = d.cfg.Store.GetRevision(ctx, id)
+// stored is what the store has under a key; nil when that is nothing.
+func (d *Directory) stored(ctx context.Context, key string) (value []byte, revision uint64, err error) {
+	value, revision, err = d.cfg.Store.GetRevision(ctx, key)
 	if errors.Is(err, d.cfg.Missing) {
 		return nil, 0, nil
 	}
-	if len(td) == 0 {
-		td = nil // removed, by the first of two steps
+	if len(value) == 0 {
+		value = nil // removed, by the first of two steps
 	}
-	return td, revision, err
+	return value, revision, err
 }
 
-// take makes what the store has of a thing its description; empty is nothing.
-func (d *Directory) take(id string, td []byte) {
-	if d.knows(id, td) {
+// take makes what the store has under a key what counts; empty is nothing.
+func (d *Directory) take(key string, value []byte) {
+	if d.knows(key, value) {
 		return
 	}
-	if len(td) == 0 {
-		delete(d.applied, id)
-		if d.fixed[id] == "" {
-			d.cfg.Twins.Undescribe(id)
+	if name, ok := strings.CutPrefix(key, modelKey); ok {
+		d.takeModel(name, value)
+		return
+	}
+	if len(value) == 0 {
+		delete(d.applied, key)
+		if d.fixed[key] == "" {
+			d.makes(key, nil)
+			d.cfg.Twins.Undescribe(key)
 		}
 		return
 	}
-	d.put(id, td, d.parse(id, td))
+	d.put(key, value, d.read(value))
 }
 
-// parse reads what the store has; nil, and a line in the log, when the program
-// does not understand it.
-func (d *Directory) parse(id string, td []byte) *description {
+// An asRead is a description as it was read: the instance, when it is one, and
+// what it is, or why that is nothing.
+type asRead struct {
+	made    *instance
+	doc     *description
+	problem *realtime.Problem
+}
+
+// read reads a description as it was given.
+func (d *Directory) read(td []byte) (r asRead) {
+	if len(td) > maxDescription {
+		r.problem = &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a Thing Description has at most %d bytes", maxDescription)}
+		return r
+	}
+	v, problem := unmarshal(td)
+	if problem == nil {
+		return d.readDecoded(v)
+	}
+	r.problem = problem
+	return r
+}
+
+func (d *Directory) readDecoded(v any) (r asRead) {
+	if r.made, r.problem = readInstance(v); r.problem != nil {
+		r.made = nil
+		return r
+	}
+	if r.made != nil {
+		r.doc, r.problem = r.made.make(d.models[r.made.model])
+		return r
+	}
+	r.doc, r.problem = understand(v)
+	return r
+}
+
+func (r asRead) id() string {
+	switch {
+	case r.doc != nil:
+		return r.doc.id
+	case r.made != nil:
+		return r.made.id
+	}
+	return ""
+}
+
+// put makes what was read from td the description of a thing.
+func (d *Directory) put(id string, td []byte, r asRead) {
 	if len(td) == 0 {
-		return nil
-	}
-	doc, problem := parse(td)
-	if problem == nil && doc.id == id {
-		return doc
-	}
-	d.cfg.Logger.Error("a description in the store was not taken", "thing", id, "error", problem)
-	return nil
-}
-
-// put makes doc, which was read from td, the description of a thing.
-func (d *Directory) put(id string, td []byte, doc *description) {
-	if doc == nil {
 		return
 	}
 	d.applied[id] = sha256.Sum256(td)
@@ -199,206 +273,62 @@ func (d *Directory) put(id string, td []byte, doc *description) {
 		d.cfg.Logger.Warn("a thing has a description in the store, and another that stands before it", "thing", id, "other", d.fixed[id])
 		return
 	}
-	if err := d.cfg.Twins.put(doc); err != nil {
-		d.cfg.Logger.Error("a description in the store was not taken", "thing", id, "error", err)
+	if r.id() == id {
+		d.makes(id, r.made)
+	}
+	switch {
+	case r.problem != nil && r.made != nil && d.loading:
+		return // told when everything is there
+	case r.problem != nil:
+		d.cfg.Logger.Error("a description in the store was not taken", "thing", id, "at", r.problem.At, "error", r.problem)
+	case r.id() != id:
+		d.cfg.Logger.Error("a description in the store was not taken: it is of another thing", "thing", id, "other", r.id())
+	default:
+		if err := d.cfg.Twins.put(r.doc); err != nil {
+			d.cfg.Logger.Error("a description in the store was not taken", "thing", id, "error", err)
+		}
 	}
 }
 
-// Fix describes a thing by a description that only its source may change, such
-// as "the file pump.json". Two sources of one thing are a conflict.
-func (d *Directory) Fix(source string, td []byte) (id string, err error) {
-	doc, problem := parse(td)
-	if problem != nil {
-		return "", problem
+// makes notes of what model a thing is made; nil is none.
+func (d *Directory) makes(id string, in *instance) {
+	if was := d.made[id]; was != nil {
+		if d.count[was.model]--; d.count[was.model] == 0 {
+			delete(d.count, was.model)
+		}
+		delete(d.made, id)
 	}
+	if in != nil {
+		d.made[id] = in
+		d.count[in.model]++
+	}
+}
+
+// Given is the description of a thing as it was given: of one that is made of a
+// model only what makes it that.
+func (d *Directory) Given(id string) ([]byte, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if other := d.fixed[doc.id]; other != "" && other != source {
-		return doc.id, &realtime.Problem{Code: realtime.CodeConflict, At: "/id", Message: fmt.Sprintf("%s is described by %s already", doc.id, other)}
-	}
-	if err := d.cfg.Twins.put(doc); err != nil {
-		return doc.id, err
-	}
-	d.fixed[doc.id] = source
-	return doc.id, nil
-}
-
-// Unfix takes back what Fix described. The description of the store comes to
-// light again, if there is one.
-func (d *Directory) Unfix(ctx context.Context, source, id string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.fixed[id] != source {
-		return nil
-	}
-	td, _, err := d.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	delete(d.fixed, id)
-	delete(d.applied, id)
-	if len(td) == 0 {
-		d.cfg.Twins.Undescribe(id)
-		return nil
-	}
-	d.take(id, td)
-	return nil
-}
-
-// Put describes a thing. An id in td must be that of the thing; it may be left
-// out. It says whether there was no description before.
-func (d *Directory) Put(ctx context.Context, id string, td []byte, m Match) (created bool, err error) {
-	return d.change(ctx, id, m, func([]byte) ([]byte, error) { return withID(td, id) })
-}
-
-// Patch changes a description by a JSON Merge Patch.
-func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match) error {
-	p, err := decode(patch)
-	if err != nil {
-		return &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
-	}
-	if _, ok := p.(map[string]any); !ok {
-		return &realtime.Problem{Code: realtime.CodeInvalid, Message: "a merge patch of a description is a JSON object"}
-	}
-	_, err = d.change(ctx, id, m, func(old []byte) ([]byte, error) {
-		if old == nil {
-			return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("%s has no description to be changed; PUT gives it one", id)}
-		}
-		doc, err := decode(old)
-		if err != nil {
-			return nil, err
-		}
-		next, ok := mergePatch(doc, p, 0)
-		if !ok {
-			return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
-		}
-		b, err := marshal(next)
-		if err != nil {
-			return nil, err
-		}
-		return withID(b, id)
-	})
-	return err
-}
-
-// Remove takes away the description of a thing and, unless keep, forgets all
-// that it ever said. Forgetting is one place in the log: what the device says
-// later makes it an undescribed thing. History reads it there, too.
-func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.free(id); err != nil {
-		return err
-	}
-	td, revision, err := d.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	if _, ok := d.cfg.Twins.Tag(id); !ok && td == nil || td == nil && keep {
-		return &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
-	}
-	if err := m.check(td); err != nil {
-		return err
-	}
-	if td != nil {
-		// In two steps, because a key is deleted whatever its revision is.
-		if _, err := d.cfg.Store.Update(ctx, id, nil, revision); errors.Is(err, d.cfg.Changed) {
-			return &realtime.Problem{Code: realtime.CodeChanged, Message: "the description was changed just now; read it again"}
-		} else if err != nil {
-			return err
-		}
-		if err := d.cfg.Store.Delete(ctx, id); err != nil {
-			return err
-		}
-		delete(d.applied, id)
-		d.cfg.Twins.Undescribe(id)
-	}
-	if keep {
-		return nil
-	}
-	return d.cfg.Twins.forget(ctx, id)
-}
-
-// free says whether a thing can be changed here.
-func (d *Directory) free(id string) error {
-	if err := realtime.CheckThing(id); err != nil {
-		return err
-	}
-	if source := d.fixed[id]; source != "" {
-		return &realtime.Problem{Code: realtime.CodeConflict, Message: fmt.Sprintf("%s is described by %s and can be changed only there", id, source)}
-	}
-	return nil
-}
-
-// change replaces a description by what next makes of it.
-func (d *Directory) change(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.free(id); err != nil {
-		return false, err
-	}
-	for range 5 { // another node may be first; each time it has the next word
-		created, err = d.try(ctx, id, m, next)
-		if !errors.Is(err, d.cfg.Changed) && !errors.Is(err, d.cfg.Exists) {
-			return created, err
-		}
-	}
-	return false, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change this description all the time; try again"}
-}
-
-func (d *Directory) try(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
-	old, revision, err := d.read(ctx, id)
-	if err == nil {
-		err = m.check(old)
-	}
-	if err != nil {
-		return false, err
-	}
-	td, err := next(old)
-	if err != nil {
-		return false, err
-	}
-	doc, problem := parse(td)
-	if problem != nil {
-		return false, problem
-	}
-	if err := d.cfg.Twins.room(id); err != nil {
-		return false, err
-	}
-	if revision == 0 {
-		err = d.cfg.Store.Create(ctx, id, td)
+	var doc map[string]any
+	if in := d.made[id]; in != nil {
+		doc = in.doc
+	} else if is := d.cfg.Twins.described(id); is != nil {
+		doc = is.doc
 	} else {
-		_, err = d.cfg.Store.Update(ctx, id, td, revision)
+		return nil, false
 	}
-	if err != nil {
-		return false, err
-	}
-	d.put(id, td, doc)
-	return old == nil, nil
+	b, err := marshal(doc)
+	return b, err == nil
 }
 
-// withID is a description with the id of its thing.
-func withID(td []byte, id string) ([]byte, error) {
-	if len(td) > maxDescription {
-		return td, nil // parse says so
+// described is what a thing is described as; nil when it is not.
+func (t *Twins) described(id string) *description {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if th := t.things[id]; th != nil {
+		return th.td
 	}
-	v, err := decode(td)
-	if err != nil {
-		return nil, &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
-	}
-	doc, ok := v.(map[string]any)
-	if !ok {
-		return td, nil
-	}
-	given, ok := doc["id"].(string)
-	if doc["id"] != nil && (!ok || strings.TrimPrefix(given, idPrefix) != id) {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: fmt.Sprintf("the id is not that of the thing at this place: %s, or leave it out", URN(id))}
-	}
-	if doc["id"] != nil {
-		return td, nil
-	}
-	doc["id"] = URN(id)
-	return marshal(doc)
+	return nil
 }
 
 // room says whether there can be a thing of that id.

@@ -36,6 +36,7 @@ type description struct {
 	writes  map[string]*action // of the properties that may be written
 	alarms  []*alarmRule
 	links   []Link // to other things here
+	model   string // that it is made of, or ""
 }
 
 // Describe adds the thing that a Thing Description describes, or replaces its
@@ -50,26 +51,37 @@ func (t *Twins) Describe(td []byte) error {
 }
 
 // put is Describe of what was read and checked.
-func (t *Twins) put(d *description) error {
+func (t *Twins) put(d *description) error { return t.putAll([]*description{d}) }
+
+// putAll puts descriptions at once: who looks sees all of them or none, and what
+// they change is told in one update. Those for which there is no room are left
+// out, and the error says so.
+func (t *Twins) putAll(all []*description) error {
 	t.turn.Lock()
 	defer t.turn.Unlock()
 	t.mu.Lock()
-	th := t.thing(d.id)
-	if th == nil {
-		t.mu.Unlock()
-		return t.full()
-	}
-	before := th.marks()
-	t.describe(th, d)
-	after := th.marks()
 	u := realtime.Update{Seq: t.seq}
-	if !slices.Equal(before.Stale, after.Stale) || !equal(before.Quality, after.Quality) || len(before.Desired) != len(after.Desired) {
-		th.wasMarked = true
-		u.Changes = []realtime.Change{{Thing: th.id, TS: stamp(th.newest), Marks: after}}
+	full := false
+	for _, d := range all {
+		th := t.thing(d.id)
+		if th == nil {
+			full = true
+			continue
+		}
+		before := th.marks()
+		t.describe(th, d)
+		after := th.marks()
+		if !slices.Equal(before.Stale, after.Stale) || !equal(before.Quality, after.Quality) || len(before.Desired) != len(after.Desired) {
+			th.wasMarked = true
+			u.Changes = append(u.Changes, realtime.Change{Thing: th.id, TS: stamp(th.newest), Marks: after})
+		}
 	}
 	t.mu.Unlock()
 	if len(u.Changes) > 0 {
 		t.tell(u)
+	}
+	if full {
+		return t.full()
 	}
 	return nil
 }
@@ -129,13 +141,30 @@ func parse(td []byte) (*description, *realtime.Problem) {
 	if len(td) > maxDescription {
 		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a Thing Description has at most %d bytes", maxDescription)}
 	}
-	v, err := decode(td)
+	v, problem := unmarshal(td)
+	if problem != nil {
+		return nil, problem
+	}
+	return understand(v)
+}
+
+// unmarshal reads a JSON document as somebody sent it.
+func unmarshal(b []byte) (any, *realtime.Problem) {
+	v, err := decode(b)
 	if err != nil {
 		return nil, &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
 	}
+	return v, nil
+}
+
+// understand checks a Thing Description that is decoded, and makes it its own.
+func understand(v any) (*description, *realtime.Problem) {
 	all, err := descriptions()
 	if err != nil {
 		return nil, &realtime.Problem{Code: realtime.CodeUnavailable, Message: err.Error()}
+	}
+	if doc, ok := v.(map[string]any); ok && isModel(doc) {
+		return nil, at("/@type", errors.New("this is a Thing Model and no Thing Description; /api/models takes it"))
 	}
 	if problem := all.check(v, ""); problem != nil {
 		return nil, problem

@@ -1,0 +1,266 @@
+package twin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"echotwin/realtime"
+)
+
+// Put describes a thing. An id in td must be that of the thing; it may be left
+// out. It says whether there was no description before.
+func (d *Directory) Put(ctx context.Context, id string, td []byte, m Match) (created bool, err error) {
+	return d.edit(ctx, id, m, func([]byte) ([]byte, error) { return withID(td, URN(id), idPrefix) })
+}
+
+// Patch changes a description, as it was given, by a JSON Merge Patch.
+func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match) error {
+	next, err := patched(patch, URN(id), idPrefix)
+	if err != nil {
+		return err
+	}
+	_, err = d.edit(ctx, id, m, next)
+	return err
+}
+
+// patched is what a merge patch makes of a document of that id.
+func patched(patch []byte, urn, prefix string) (func(old []byte) ([]byte, error), error) {
+	p, problem := unmarshal(patch)
+	if problem != nil {
+		return nil, problem
+	}
+	if _, ok := p.(map[string]any); !ok {
+		return nil, &realtime.Problem{Code: realtime.CodeInvalid, Message: "a merge patch of a description is a JSON object"}
+	}
+	return func(old []byte) ([]byte, error) {
+		if old == nil {
+			return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("%s has no description to be changed; PUT gives it one", strings.TrimPrefix(urn, prefix))}
+		}
+		doc, err := decode(old)
+		if err != nil {
+			return nil, err
+		}
+		next, ok := mergePatch(doc, p, 0)
+		if !ok {
+			return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
+		}
+		b, err := marshal(next)
+		if err != nil {
+			return nil, err
+		}
+		return withID(b, urn, prefix)
+	}, nil
+}
+
+// Remove takes away the description of a thing and, unless keep, forgets all
+// that it ever said. Forgetting is one place in the log: what the device says
+// later makes it an undescribed thing. History reads it there, too.
+func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := realtime.CheckThing(id); err != nil {
+		return err
+	}
+	if err := d.free(id); err != nil {
+		return err
+	}
+	td, revision, err := d.stored(ctx, id)
+	if err != nil {
+		return err
+	}
+	if _, ok := d.cfg.Twins.Tag(id); !ok && td == nil || td == nil && keep {
+		return &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
+	}
+	if err := m.check(td != nil, func() (string, error) { return d.tag(id, td) }); err != nil {
+		return err
+	}
+	if td != nil {
+		if err := d.erase(ctx, id, revision); err != nil {
+			return err
+		}
+		d.makes(id, nil)
+		d.cfg.Twins.Undescribe(id)
+	}
+	if keep {
+		return nil
+	}
+	return d.cfg.Twins.forget(ctx, id)
+}
+
+// erase takes what has that revision out of the store: in two steps, because a
+// key is deleted whatever its revision is.
+func (d *Directory) erase(ctx context.Context, key string, revision uint64) error {
+	if _, err := d.cfg.Store.Update(ctx, key, nil, revision); errors.Is(err, d.cfg.Changed) {
+		return &realtime.Problem{Code: realtime.CodeChanged, Message: "the description was changed just now; read it again"}
+	} else if err != nil {
+		return err
+	}
+	if err := d.cfg.Store.Delete(ctx, key); err != nil {
+		return err
+	}
+	delete(d.applied, key)
+	return nil
+}
+
+// edit replaces a description by what next makes of it.
+func (d *Directory) edit(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := realtime.CheckThing(id); err != nil {
+		return false, err
+	}
+	if err := d.free(id); err != nil {
+		return false, err
+	}
+	return d.again(func() (bool, error) { return d.try(ctx, id, m, next) })
+}
+
+// again tries a write while another node is first; each time it has the next word.
+func (d *Directory) again(try func() (bool, error)) (created bool, err error) {
+	for range 5 {
+		created, err = try()
+		if !errors.Is(err, d.cfg.Changed) && !errors.Is(err, d.cfg.Exists) {
+			return created, err
+		}
+	}
+	return false, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change this description all the time; try again"}
+}
+
+func (d *Directory) try(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
+	old, revision, err := d.stored(ctx, id)
+	if err == nil {
+		err = m.check(old != nil, func() (string, error) { return d.tag(id, old) })
+	}
+	if err != nil {
+		return false, err
+	}
+	td, err := next(old)
+	if err != nil {
+		return false, err
+	}
+	r := d.read(td)
+	if r.problem == nil && r.made != nil {
+		r.problem = r.made.knows(d.models[r.made.model])
+	}
+	if r.problem != nil {
+		return false, r.problem
+	}
+	if err := d.roomFor(r); err != nil {
+		return false, err
+	}
+	revision, err = d.write(ctx, id, td, revision)
+	if err != nil {
+		return false, err
+	}
+	if r.made != nil {
+		if r, err = d.confirm(ctx, id, r, old, revision); err != nil {
+			return false, err
+		}
+	}
+	d.put(id, td, r)
+	return old == nil, nil
+}
+
+// roomFor says whether there may be one more thing, and of this model.
+func (d *Directory) roomFor(r asRead) error {
+	if in := r.made; in != nil && d.count[in.model] >= maxInstances && (d.made[in.id] == nil || d.made[in.id].model != in.model) {
+		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("%d things are made of %s already", maxInstances, in.model)}
+	}
+	return d.cfg.Twins.room(r.doc.id)
+}
+
+// write puts a value at the place of the one with that revision; 0 is none.
+func (d *Directory) write(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if revision > 0 {
+		return d.cfg.Store.Update(ctx, key, value, revision)
+	}
+	if err := d.cfg.Store.Create(ctx, key, value); err != nil {
+		return 0, err
+	}
+	_, revision, err := d.cfg.Store.GetRevision(ctx, key)
+	return revision, err
+}
+
+// confirm looks whether the models that a thing was just made of are still what
+// they were, since another node may have changed one meanwhile. Whoever changes
+// a model looks for new things, too, after it is written, so one of both sees
+// the other; who does takes back what it wrote.
+func (d *Directory) confirm(ctx context.Context, id string, r asRead, old []byte, revision uint64) (asRead, error) {
+	changed := false
+	for _, name := range d.behind(r.made.model) {
+		if d.fixed[modelKey+name] != "" {
+			continue
+		}
+		now, _, err := d.stored(ctx, modelKey+name)
+		if err != nil {
+			return r, err
+		}
+		if !d.knows(modelKey+name, now) {
+			d.takeModel(name, now)
+			changed = true
+		}
+	}
+	if !changed {
+		return r, nil
+	}
+	r.doc, r.problem = r.made.make(d.models[r.made.model])
+	if r.problem == nil {
+		return r, nil
+	}
+	if err := d.takeBack(ctx, id, old, revision); err != nil {
+		return r, err
+	}
+	return r, r.problem
+}
+
+// takeBack puts old at the place of what has that revision.
+func (d *Directory) takeBack(ctx context.Context, key string, old []byte, revision uint64) error {
+	revision, err := d.cfg.Store.Update(ctx, key, old, revision)
+	switch {
+	case errors.Is(err, d.cfg.Changed):
+		return nil // somebody has replaced it
+	case err == nil && old == nil:
+		return d.cfg.Store.Delete(ctx, key)
+	}
+	return err
+}
+
+// tag is that of a thing that the store has as td.
+func (d *Directory) tag(id string, td []byte) (string, error) {
+	r := d.read(td)
+	if r.problem != nil {
+		// What its model no longer makes, or what nobody understands any more, is
+		// served as it was.
+		if r.doc = d.cfg.Twins.described(id); r.doc == nil {
+			tag, _ := d.cfg.Twins.Tag(id)
+			return tag, nil
+		}
+	}
+	return r.doc.tag()
+}
+
+// withID is a document with the id of what is at its place.
+func withID(b []byte, urn, prefix string) ([]byte, error) {
+	if len(b) > maxDescription {
+		return b, nil // whoever reads it says so
+	}
+	v, problem := unmarshal(b)
+	if problem != nil {
+		return nil, problem
+	}
+	doc, ok := v.(map[string]any)
+	if !ok {
+		return b, nil
+	}
+	given, ok := doc["id"].(string)
+	if doc["id"] != nil && (!ok || strings.TrimPrefix(given, prefix) != strings.TrimPrefix(urn, prefix)) {
+		return nil, &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: fmt.Sprintf("the id is not that of what is at this place: %s, or leave it out", urn)}
+	}
+	if doc["id"] != nil {
+		return b, nil
+	}
+	doc["id"] = urn
+	return marshal(doc)
+}

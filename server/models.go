@@ -1,0 +1,188 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+	"echotwin/realtime/twin"
+	"echotwin/server/auth"
+)
+
+const modelType = "application/tm+json"
+
+// modelRoutes are the Thing Models that descriptions are made of. Whoever reads
+// things may read all of them: a model says nothing of any thing. Changing one
+// changes things, and is for those who may see all of those.
+func (s *Server) modelRoutes() {
+	s.get("/api/models", auth.ReadThings, s.listModels, s.limitAnswer)
+	s.get("/api/models/:id", auth.ReadThings, s.readModel, s.limitAnswer)
+	s.get("/api/models/:id/uses", auth.ReadThings, s.modelUse, s.limitAnswer)
+	s.post("/api/models", auth.EditThings, s.createModel)
+	s.put("/api/models/:id", auth.EditThings, s.putModel)
+	s.patch("/api/models/:id", auth.EditThings, s.patchModel)
+	s.delete("/api/models/:id", auth.EditThings, s.deleteModel)
+}
+
+// listModels answers GET /api/models: Thing Models, by name.
+func (s *Server) listModels(c echo.Context) error {
+	limit, err := pageSize(c)
+	if err != nil {
+		return err
+	}
+	after := c.QueryParam("after")
+	names := slices.DeleteFunc(s.Things.Models(), func(name string) bool { return name <= after })
+	models := make([]json.RawMessage, 0, min(len(names), limit))
+	for i, name := range names {
+		if i == limit {
+			linkNext(c, names[i-1])
+			break
+		}
+		if m, ok := s.Things.Model(name); ok {
+			models = append(models, m.Doc)
+		}
+	}
+	return noStore(c).JSON(http.StatusOK, models)
+}
+
+func noModel(name string) error {
+	return problem(realtime.CodeNotFound, "there is no model %s", clip(name))
+}
+
+// readModel answers GET /api/models/{id}.
+func (s *Server) readModel(c echo.Context) error {
+	m, ok := s.Things.Model(c.Param("id"))
+	if !ok {
+		return noModel(c.Param("id"))
+	}
+	c.Response().Header().Set("ETag", `"`+m.Tag+`"`)
+	if slices.Contains(tagsOf(c, "If-None-Match"), m.Tag) {
+		return noStore(c).NoContent(http.StatusNotModified)
+	}
+	c.Response().Header().Set(echo.HeaderContentType, modelType)
+	return noStore(c).JSONBlob(http.StatusOK, m.Doc)
+}
+
+// modelUse answers GET /api/models/{id}/uses: what a thing has to say to be made
+// of it, and which are.
+func (s *Server) modelUse(c echo.Context) error {
+	u, ok := s.Things.ModelUse(c.Param("id"), s.seen(c))
+	if !ok {
+		return noModel(c.Param("id"))
+	}
+	return noStore(c).JSON(http.StatusOK, u)
+}
+
+// seen says which things who asks may see.
+func (s *Server) seen(c echo.Context) func(thing string) bool {
+	who := userOf(c)
+	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
+}
+
+// createModel answers POST /api/models: a Thing Model with its id.
+func (s *Server) createModel(c echo.Context) error {
+	tm, err := body(c, descriptionBody)
+	if err != nil {
+		return err
+	}
+	id, err := idOf(tm, "a Thing Model", twin.ModelPrefix+"pump")
+	if err != nil {
+		return err
+	}
+	name, err := twin.ModelName(id)
+	if err != nil {
+		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: err.Error()}
+	}
+	_, err = s.Things.PutModel(c.Request().Context(), name, tm, twin.Match{None: true}, s.seen(c))
+	if is(err, realtime.CodeChanged) {
+		return problem(realtime.CodeConflict, "there is a model %s already; PUT replaces it", name)
+	}
+	if err != nil {
+		return err
+	}
+	return s.modelled(c, name, http.StatusCreated)
+}
+
+// putModel answers PUT /api/models/{id}.
+func (s *Server) putModel(c echo.Context) error {
+	m, err := conditions(c)
+	if err != nil {
+		return err
+	}
+	tm, err := body(c, descriptionBody)
+	if err != nil {
+		return err
+	}
+	created, err := s.Things.PutModel(c.Request().Context(), c.Param("id"), tm, m, s.seen(c))
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return s.modelled(c, c.Param("id"), status)
+}
+
+// patchModel answers PATCH /api/models/{id}: a JSON Merge Patch.
+func (s *Server) patchModel(c echo.Context) error {
+	m, err := conditions(c)
+	if err != nil {
+		return err
+	}
+	patch, err := body(c, descriptionBody)
+	if err != nil {
+		return err
+	}
+	if err := s.Things.PatchModel(c.Request().Context(), c.Param("id"), patch, m, s.seen(c)); err != nil {
+		return err
+	}
+	return s.modelled(c, c.Param("id"), http.StatusOK)
+}
+
+// modelled answers a write with the model as it is now.
+func (s *Server) modelled(c echo.Context, name string, status int) error {
+	m, ok := s.Things.Model(name)
+	s.log.Info("model changed", "by", userOf(c).User, "model", name, "tag", m.Tag)
+	if !ok { // removed again meanwhile
+		return noModel(name)
+	}
+	h := c.Response().Header()
+	h.Set("ETag", `"`+m.Tag+`"`)
+	if status == http.StatusCreated {
+		h.Set(echo.HeaderLocation, "/api/models/"+name)
+	}
+	h.Set(echo.HeaderContentType, modelType)
+	return noStore(c).JSONBlob(status, m.Doc)
+}
+
+// deleteModel answers DELETE /api/models/{id}.
+func (s *Server) deleteModel(c echo.Context) error {
+	m, err := conditions(c)
+	if err != nil {
+		return err
+	}
+	name := c.Param("id")
+	if err := s.Things.RemoveModel(c.Request().Context(), name, m, s.seen(c)); err != nil {
+		return err
+	}
+	s.log.Info("model removed", "by", userOf(c).User, "model", name)
+	return c.NoContent(http.StatusNoContent)
+}
+
+// idOf is the id of a document that is added.
+func idOf(doc []byte, what, example string) (string, error) {
+	var named struct {
+		ID *string `json:"id"`
+	}
+	switch err := json.Unmarshal(doc, &named); {
+	case err != nil:
+		return "", problem(realtime.CodeMalformed, "the body is not %s, which is a JSON object: %v", what, err)
+	case named.ID == nil:
+		return "", &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: what + " that is added needs an id, such as " + example}
+	}
+	return *named.ID, nil
+}
