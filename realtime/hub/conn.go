@@ -54,6 +54,7 @@ type conn struct {
 	flushed  bool          // the goodbye is out
 	gone     bool
 	readEnd  bool // the reader has ended
+	deaf     bool // nobody reads from it any more; guarded by the poller
 
 	// heard is when the WebSocket client last said something, as its reader
 	// notes it. A client that was asked at probedAt and says nothing is not there

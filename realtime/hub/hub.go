@@ -46,6 +46,7 @@ type Hub struct {
 	fault    atomic.Pointer[realtime.Fault]
 	door     door
 	gallery  gallery
+	poller   poller
 	stats    stats
 
 	mu     sync.RWMutex // guards what follows and all things, groups and nodes

@@ -17,14 +17,16 @@ import (
 // A reader hands what a WebSocket client says to the shard, until it leaves.
 //
 // An idle client must cost little, so while a reader waits it holds no buffer,
-// and it waits near the ground of a small stack. After it has read something
-// the next goroutine goes on: reading JSON takes a larger stack, which would
-// stay as long as its goroutine lives.
+// and no goroutine where it can be helped; see poller. Otherwise it waits near the
+// ground of a small stack. After it has read something the next goroutine goes
+// on: reading JSON takes a larger stack, which would stay as long as its
+// goroutine lives.
 type reader struct {
-	hub   *Hub
-	conn  *conn
-	net   net.Conn
-	allow allowance
+	hub     *Hub
+	conn    *conn
+	net     net.Conn
+	allow   allowance
+	watched bool // by the poller
 
 	assembly
 }
@@ -37,7 +39,7 @@ type waiter interface {
 
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 4<<10); return &b }}
 
-// run reads once. There is one at a time.
+// run waits and reads once. There is one at a time.
 func (r *reader) run() {
 	if w, ok := r.conn.sink.(waiter); ok {
 		if err := w.wait(); err != nil {
@@ -45,22 +47,31 @@ func (r *reader) run() {
 			return
 		}
 	}
-	if r.read() {
-		r.hub.spawn(r.run)
-	}
-}
-
-// read is false when the client has said its last.
-func (r *reader) read() bool {
 	buf := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buf)
 	n, err := r.net.Read(*buf)
-	code, ok := r.take((*buf)[:n], r.hub.limits.Frame, r.hear)
+	if r.took((*buf)[:n], err) {
+		r.hub.await(r)
+	}
+}
+
+// took goes on with what was read. It is false when the client has said its last.
+func (r *reader) took(b []byte, err error) bool {
+	code, ok := r.take(b, r.hub.limits.Frame, r.hear)
 	if code != 0 || ok && err != nil {
 		r.ended(code, err)
 		return false
 	}
 	return ok
+}
+
+// onlyThere says whether b is the answer to a ping and no more, and notes that
+// the client is there.
+func (r *reader) onlyThere(b []byte) bool {
+	if len(r.rest) > 0 || len(b) < 6 || b[0] != 0x80|opPong || b[1] < 0x80 || len(b) != 6+int(b[1]&0x7f) {
+		return false
+	}
+	return r.hear(opPong, nil)
 }
 
 // hear is false when nothing follows.

@@ -302,6 +302,7 @@ func (s *shard) drop(c *conn, label string) {
 	c.holdOld(nil)
 	s.wheel.take(c)
 	delete(s.conns, c)
+	s.hub.poller.forget(c)
 	c.sink.close(c.flushed)
 	s.hub.stats.ended(c.wire, label)
 	s.hub.door.leave(c.viewer.User, c.address)

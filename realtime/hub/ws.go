@@ -58,7 +58,7 @@ func (h *Hub) ServeWS(w http.ResponseWriter, r *http.Request, v Viewer) {
 		h.abandon(c)
 		return
 	}
-	h.spawn((&reader{hub: h, conn: c, net: nc, allow: allowance{rate: h.limits.Messages}}).run)
+	h.await(&reader{hub: h, conn: c, net: nc, allow: allowance{rate: h.limits.Messages}})
 }
 
 // begin starts the subscriptions of the URL, when there is somebody to see them.
