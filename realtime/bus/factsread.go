@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -35,11 +36,11 @@ func (f *Facts) Read(ctx context.Context, patterns []string, after, upTo uint64,
 	}
 	begin, err := f.search(ctx, k, after)
 	if err == nil && begin <= k.last {
-		err = f.scan(ctx, begin, k.last, "", patterns, func(p place, _ time.Time, fact realtime.Fact) bool {
-			if p.seq <= upTo {
-				yield(fact)
+		err = f.scan(ctx, begin, k.last, "", patterns, func(one found) bool {
+			if one.seq <= upTo {
+				yield(one.fact)
 			}
-			return p.seq <= upTo
+			return one.seq <= upTo
 		})
 	}
 	if err != nil {
@@ -69,9 +70,9 @@ func (f *Facts) Newest(ctx context.Context, upTo uint64, most int) (facts []real
 		}
 	}
 	if err == nil && begin < end {
-		err = f.scan(ctx, begin, end-1, "", nil, func(p place, _ time.Time, fact realtime.Fact) bool {
-			if p.seq > 0 { // of this log
-				facts = append(facts, fact)
+		err = f.scan(ctx, begin, end-1, "", nil, func(one found) bool {
+			if one.seq > 0 { // of this log
+				facts = append(facts, one.fact)
 			}
 			return true
 		})
@@ -111,8 +112,8 @@ func (f *Facts) BetweenOf(ctx context.Context, kind string, patterns []string, f
 		return failed == nil && !m.Time.Before(from) // one that just went was before
 	})
 	if begin := first + uint64(n); err == nil && begin <= last {
-		err = f.scan(ctx, begin, last, kind, patterns, func(_ place, at time.Time, fact realtime.Fact) bool {
-			return !at.After(to) && (at.Before(from) || yield(at, fact))
+		err = f.scan(ctx, begin, last, kind, patterns, func(one found) bool {
+			return !one.at.After(to) && (one.at.Before(from) || yield(one.at, one.fact))
 		})
 	}
 	if err != nil {
@@ -158,20 +159,33 @@ func (f *Facts) placeAt(ctx context.Context, n uint64) (place, error) {
 
 // search finds the first fact of a bundle after that one, by the stream's number.
 func (f *Facts) search(ctx context.Context, k kept, after uint64) (uint64, error) {
+	return f.searchBehind(ctx, k, place{after, math.MaxInt})
+}
+
+// searchBehind finds the first fact behind a place.
+func (f *Facts) searchBehind(ctx context.Context, k kept, after place) (uint64, error) {
 	var failed error
 	n := sort.Search(int(k.last+1-k.first), func(i int) bool {
 		p, err := f.placeAt(ctx, k.first+uint64(i))
 		if err != nil {
 			failed = err
 		}
-		return p.seq > after
+		return p.after(after)
 	})
 	return k.first + uint64(n), failed
 }
 
+// found is a fact of the stream.
+type found struct {
+	place
+	number uint64    // the stream's own
+	at     time.Time // when it was stored
+	fact   realtime.Fact
+}
+
 // scan reads the stream from one of its numbers to another: facts of one type,
 // or with "" all.
-func (f *Facts) scan(ctx context.Context, from, to uint64, kind string, patterns []string, yield func(place, time.Time, realtime.Fact) bool) error {
+func (f *Facts) scan(ctx context.Context, from, to uint64, kind string, patterns []string, yield func(found) bool) error {
 	cfg := jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: time.Minute,
@@ -231,7 +245,8 @@ func (f *Facts) scan(ctx context.Context, from, to uint64, kind string, patterns
 			if meta.Sequence.Stream > to {
 				return nil
 			}
-			if covered(thing, kind) && !yield(p, meta.Timestamp, realtime.Fact{Seq: p.seq, Type: kind, Thing: thing, Body: m.Data()}) {
+			fact := realtime.Fact{Seq: p.seq, Type: kind, Thing: thing, Body: m.Data()}
+			if covered(thing, kind) && !yield(found{p, meta.Sequence.Stream, meta.Timestamp, fact}) {
 				return nil
 			}
 		}
