@@ -49,7 +49,7 @@ const (
 
 // operations are all routes, in the order in which people read them.
 func operations() []operation {
-	return slices.Concat(signIn(), pageOperations(), thingOperations(), modelOperations(), streamOperations(), connectionOperations(), telemetryOperations(), historyOperations(), commandOperations(), alarmOperations(), assistantOperations(), accountOperations(), opsOperations())
+	return slices.Concat(signIn(), pageOperations(), thingOperations(), modelOperations(), streamOperations(), connectionOperations(), telemetryOperations(), historyOperations(), commandOperations(), alarmOperations(), notifyOperations(), assistantOperations(), accountOperations(), opsOperations())
 }
 
 func signIn() []operation {

@@ -41,6 +41,7 @@ var whoMay = map[auth.Permission]string{
 	auth.ManageTokens:      "admin adminToken",
 	auth.ManageDevices:     "admin adminToken",
 	auth.ManageConnections: "admin adminToken",
+	auth.ManageNotify:      "admin adminToken",
 	auth.ReadBackup:        "admin adminToken",
 	auth.ReadMetrics:       "admin adminToken",
 	auth.Profile:           "admin adminToken",
@@ -83,6 +84,8 @@ var routePermissions = map[string]auth.Permission{
 	"PATCH /api/users/:name": auth.ManageUsers, // of somebody else; TestUsers has one's own password
 	"GET /api/devices":       auth.ManageDevices, "POST /api/devices": auth.ManageDevices, "DELETE /api/devices/:id": auth.ManageDevices,
 	"GET /api/connections": auth.ManageConnections, "DELETE /api/connections/:id": auth.ManageConnections,
+	"GET /api/notify/channels": auth.ManageNotify, "POST /api/notify/channels": auth.ManageNotify, "GET /api/notify/channels/:id": auth.ManageNotify, "PUT /api/notify/channels/:id": auth.ManageNotify,
+	"DELETE /api/notify/channels/:id": auth.ManageNotify, "POST /api/notify/channels/:id/test": auth.ManageNotify, "GET /api/notify/channels/:id/deliveries": auth.ManageNotify,
 	"GET /api/backup": auth.ReadBackup, "GET /debug/pprof/*": auth.Profile, "POST /debug/pprof/*": auth.Profile,
 }
 

@@ -42,6 +42,7 @@ import (
 	"echotwin/realtime/history"
 	"echotwin/realtime/hub"
 	"echotwin/realtime/ingest"
+	"echotwin/realtime/notify"
 	"echotwin/realtime/twin"
 	"echotwin/server/auth"
 )
@@ -81,7 +82,9 @@ type Deps struct {
 	// Facts are the steps of commands that the twins have forgotten, and those of
 	// alarms; nil without.
 	Facts FactStore
-	Web   fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
+	// Notify tells others of alarms; without it its routes say that nobody is told.
+	Notify *notify.Notify
+	Web    fs.FS // login.html, app.html, docs.html and public/…; without them the pages say how to build them
 
 	// Backup writes everything that is kept. nil refuses GET /api/backup.
 	Backup func(ctx context.Context, w io.Writer) error
@@ -196,6 +199,7 @@ func (s *Server) routes() error {
 	s.modelRoutes()
 	s.commandRoutes()
 	s.alarmRoutes()
+	s.notifyRoutes()
 	s.streamRoutes()
 	s.connectionRoutes()
 	s.telemetryRoutes()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -29,6 +30,7 @@ type config struct {
 	NoHTTPSRedirect flagOn   `name:"disable-https-redirect" env:"DISABLE_HTTPS_REDIRECT" help:"1 turns the redirect of plain HTTP on real host names off."`
 	TrustedProxies  []string `env:"ECHOTWIN_TRUSTED_PROXIES" default:"loopback,private" help:"Whose X-Forwarded-… headers are believed: loopback, private, or networks such as 203.0.113.0/24."`
 	Origins         []string `env:"ECHOTWIN_ORIGINS" help:"Web origins besides our own that may open /ws and write with a cookie, such as https://panel.example.com."`
+	PublicURL       string   `name:"public-url" env:"ECHOTWIN_PUBLIC_URL" help:"Where people open this server, such as https://plant.example.com, for links in notifications."`
 	AdminPassword   string   `env:"ECHOTWIN_ADMIN_PASSWORD" help:"Password of the first administrator, admin. In development 123456 works without it; in production a random one is printed once."`
 
 	Data        string        `env:"ECHOTWIN_DATA" default:"data" help:"Folder that holds everything that is kept."`
@@ -235,6 +237,15 @@ func readCommand(args []string, getenv func(string) string) (*commands, error) {
 	return c, err
 }
 
+// checkPublic accepts the address of a web site, or none.
+func checkPublic(text string) error {
+	u, err := url.Parse(text)
+	if text == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
+		return nil
+	}
+	return fmt.Errorf("--public-url (ECHOTWIN_PUBLIC_URL) is %q; want an address such as https://plant.example.com", text)
+}
+
 // check refuses what each flag alone allows.
 func (c *config) check() error {
 	switch {
@@ -244,6 +255,9 @@ func (c *config) check() error {
 		return fmt.Errorf("--raw-age (ECHOTWIN_RAW_AGE) is %v; at least a minute is needed", c.LogAge)
 	case c.DiskReserve < 1<<20:
 		return fmt.Errorf("--disk-reserve (ECHOTWIN_DISK_RESERVE) is %d bytes; at least 1MB is needed", c.DiskReserve)
+	}
+	if err := checkPublic(c.PublicURL); err != nil {
+		return err
 	}
 	return c.checkLimits()
 }

@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"realtime/twin":      {"realtime"},
 	"realtime/hub":       {"realtime", "realtime/sse"},
 	"realtime/hub/crowd": {}, // clients in a process of their own, for benchmarks only
+	"realtime/notify":    {"realtime"},
 	"realtime/sse":       {},
 	"realtime/history":   {"realtime"},
 	"realtime/simulator": {"realtime"},

@@ -25,7 +25,7 @@ func by[K ~string](ch chan<- prometheus.Metric, kind prometheus.ValueType, name,
 
 // register adds everything that the stages count to /metrics (P10).
 func (s *stages) register(r *prometheus.Registry) {
-	r.MustRegister(s.hub.Collector(), collector(s.collectLine), collector(s.collectDoor), collector(s.collectHistory))
+	r.MustRegister(s.hub.Collector(), collector(s.collectLine), collector(s.collectDoor), collector(s.collectHistory), collector(s.collectNotify))
 }
 
 const (

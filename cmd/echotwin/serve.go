@@ -28,6 +28,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	g.Go(func() error { return s.auth.Run(gctx) })
 	g.Go(func() error { return s.saved.keep(gctx, s.twins, s.written, s.log) })
 	g.Go(func() error { return s.bus.Retain(gctx) })
+	g.Go(func() error { return s.notify.Run(gctx) })
 	g.Go(func() error { return s.tellFaults(gctx) })
 	s.catchUp(ctx)
 

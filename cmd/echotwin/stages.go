@@ -20,6 +20,7 @@ import (
 	"echotwin/realtime/hub"
 	"echotwin/realtime/ingest"
 	"echotwin/realtime/mqtt"
+	"echotwin/realtime/notify"
 	"echotwin/realtime/simulator"
 	"echotwin/realtime/twin"
 	"echotwin/server"
@@ -47,6 +48,7 @@ type stages struct {
 	hub     *hub.Hub
 	history *history.History
 	gpt     *gpt.Runs
+	notify  *notify.Notify
 	server  *server.Server
 
 	saved *checkpoints
@@ -144,6 +146,9 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 		Log:          log,
 	})
 	s.gpt = gpt.New(s.gptConfig())
+	if err = s.openNotify(ctx); err != nil {
+		return nil, err
+	}
 	if s.server, err = server.New(s.serverDeps()); err != nil {
 		return nil, err
 	}
@@ -152,6 +157,7 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	}
 	s.twins.OnChange(func(u realtime.Update) {
 		s.facts.Add(u.Seq, u.Facts)
+		s.alarmed(u)
 		s.hub.Publish(u)
 		s.server.Publish(u)
 	})
@@ -328,7 +334,7 @@ func (s *stages) serverDeps() server.Deps {
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
-		Auth: s.auth, Twins: s.twins, Things: s.things, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts,
+		Auth: s.auth, Twins: s.twins, Things: s.things, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts, Notify: s.notify,
 		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

@@ -70,72 +70,65 @@ func (f *Facts) markAt(ctx context.Context, number uint64) (mark, error) {
 	return mark{p, number}, err
 }
 
-// A Stretch is what After has read.
-type Stretch struct {
-	// Cursor is behind the last fact that was given, or looked at.
-	Cursor string
-	// Missed is how many facts of any type went from the stream unread; -1 means
-	// that nobody can say, because the cursor is one of another log.
-	Missed int64
-}
-
 // After calls yield with the facts of one type behind a cursor, in their order,
 // each with the cursor behind it, until it says no. It reads what is stored when
-// it is called.
-func (f *Facts) After(ctx context.Context, kind, cursor string, yield func(cursor string, at time.Time, fact realtime.Fact) bool) (Stretch, error) {
+// it is called, and returns the cursor behind the last fact that it gave, or
+// looked at. Missed is how many facts of any type went from the stream unread; -1
+// means that nobody can say, because the cursor is one of another log.
+func (f *Facts) After(ctx context.Context, kind, cursor string, yield func(cursor string, at time.Time, fact realtime.Fact) bool) (next string, missed int64, err error) {
 	if err := f.bus.enter(); err != nil {
-		return Stretch{}, err
+		return "", 0, err
 	}
 	defer f.bus.leave()
-	s, err := f.readAfter(ctx, kind, cursor, yield)
+	next, missed, err = f.readAfter(ctx, kind, cursor, yield)
 	if err != nil {
-		return Stretch{}, fmt.Errorf("bus: read the facts: %w", err)
+		return "", 0, fmt.Errorf("bus: read the facts: %w", err)
 	}
-	return s, nil
+	return next, missed, nil
 }
 
-func (f *Facts) readAfter(ctx context.Context, kind, cursor string, yield func(string, time.Time, realtime.Fact) bool) (Stretch, error) {
+func (f *Facts) readAfter(ctx context.Context, kind, cursor string, yield func(string, time.Time, realtime.Fact) bool) (next string, missed int64, err error) {
 	info, err := f.stream.Info(ctx)
 	if err != nil {
-		return Stretch{}, err
+		return "", 0, err
 	}
-	s, k := Stretch{Cursor: cursor}, kept{first: max(1, info.State.FirstSeq), last: info.State.LastSeq}
+	k := kept{first: max(1, info.State.FirstSeq), last: info.State.LastSeq}
 	from, ok := f.markOf(cursor)
 	if !ok {
-		s.Missed = -1
+		missed = -1
 	}
 	if ok && k.last == from.number && k.first <= k.last {
 		if p, err := f.placeAt(ctx, k.last); err != nil || p == from.place {
-			return s, err // nothing new, as most of the time
+			return cursor, 0, err // nothing new, as most of the time
 		}
 	}
 	begin, err := f.begin(ctx, k, from)
 	if err != nil {
-		return s, err
+		return "", 0, err
 	}
 	if ok && begin == k.first && k.first > from.number+1 {
-		s.Missed = int64(k.first - from.number - 1)
+		missed = int64(k.first - from.number - 1)
 	}
 	if begin > k.last {
-		if s.Missed != 0 { // said once
-			s.Cursor = f.text(mark{from.place, k.last})
+		if missed != 0 { // said once
+			cursor = f.text(mark{from.place, k.last})
 		}
-		return s, nil
+		return cursor, missed, nil
 	}
 	stopped := false
 	err = f.scan(ctx, begin, k.last, kind, nil, func(one found) bool {
-		s.Cursor = f.text(mark{one.place, one.number})
-		stopped = !yield(s.Cursor, one.at, one.fact)
+		cursor = f.text(mark{one.place, one.number})
+		stopped = !yield(cursor, one.at, one.fact)
 		return !stopped
 	})
 	if err != nil || stopped {
-		return s, err
+		return cursor, missed, err
 	}
 	end, err := f.markAt(ctx, k.last)
 	if err == nil && end.after(from.place) {
-		s.Cursor = f.text(end)
+		cursor = f.text(end)
 	}
-	return s, err
+	return cursor, missed, err
 }
 
 // begin is the number of the first fact behind a mark. Its own number says it,

@@ -14,10 +14,17 @@ func alarm(thing, step string) realtime.Fact {
 	return realtime.Fact{Type: "alarm", Thing: thing, Body: fmt.Appendf(nil, `{"step":%q}`, step)}
 }
 
+// A stretch is what After says beside the facts.
+type stretch struct {
+	Cursor string
+	Missed int64
+}
+
 // after is what After gives of the type alarm, at most so many.
-func after(t *testing.T, f *Facts, cursor string, most int) (all []string, s Stretch) {
+func after(t *testing.T, f *Facts, cursor string, most int) (all []string, s stretch) {
 	t.Helper()
-	s, err := f.After(t.Context(), "alarm", cursor, func(at string, _ time.Time, one realtime.Fact) bool {
+	var err error
+	s.Cursor, s.Missed, err = f.After(t.Context(), "alarm", cursor, func(at string, _ time.Time, one realtime.Fact) bool {
 		all = append(all, fmt.Sprintf("%d:%s", one.Seq, one.Body))
 		return len(all) < most
 	})

@@ -29,7 +29,7 @@ const (
 	Report          Permission = "report"          // speak for a thing: readings, events, status
 
 	EditThings Permission = "editThings" // describe things, and remove them
-	EditAlarms Permission = "editAlarms" // limits, delays, priorities, who is told
+	EditAlarms Permission = "editAlarms" // limits, delays, priorities
 
 	// OwnAccount is one's own password, tokens and sessions.
 	OwnAccount Permission = "ownAccount"
@@ -38,6 +38,7 @@ const (
 	ManageTokens      Permission = "manageTokens"      // tokens of others
 	ManageDevices     Permission = "manageDevices"     // credentials of devices
 	ManageConnections Permission = "manageConnections" // who is connected, and whom to cut off
+	ManageNotify      Permission = "manageNotify"      // who outside is told of alarms
 	ReadBackup        Permission = "readBackup"        // everything that is kept, secrets included
 	ReadMetrics       Permission = "readMetrics"       // figures of the process, where they are not public
 	Profile           Permission = "profile"           // profiles of the process
@@ -85,6 +86,7 @@ var rules = map[Permission]Rule{
 	ManageTokens:      {Role: Administrator, Scope: Admin, Person: true, Whole: true},
 	ManageDevices:     {Role: Administrator, Scope: Admin, Person: true, Whole: true},
 	ManageConnections: {Role: Administrator, Scope: Admin, Person: true, Whole: true},
+	ManageNotify:      {Role: Administrator, Scope: Admin, Person: true, Whole: true},
 	ReadBackup:        {Role: Administrator, Scope: Admin, Whole: true},
 	ReadMetrics:       {Role: Administrator, Scope: Admin, Whole: true},
 	Profile:           {Role: Administrator, Scope: Admin, Whole: true},

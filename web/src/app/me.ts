@@ -3,7 +3,7 @@ export type Permission =
   | "readThings" | "readHistory" | "readCommands" | "readAlarms" | "ask" | "issueTickets"
   | "commandThings" | "writeProperties" | "ackAlarms" | "shelveAlarms" | "report"
   | "editThings" | "editAlarms" | "ownAccount"
-  | "manageUsers" | "manageTokens" | "manageDevices" | "manageConnections" | "readBackup" | "readMetrics" | "profile";
+  | "manageUsers" | "manageTokens" | "manageDevices" | "manageConnections" | "manageNotify" | "readBackup" | "readMetrics" | "profile";
 
 /** Who is signed in, as /api/me says it. */
 export interface Me {
