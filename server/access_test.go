@@ -45,8 +45,8 @@ func FuzzCredentials(f *testing.F) {
 		for _, try := range []func() (*auth.Identity, error){
 			func() (*auth.Identity, error) { return a.Auth.Token(t.Context(), s) },
 			func() (*auth.Identity, error) { return a.Auth.Ticket(t.Context(), s) },
-			func() (*auth.Identity, error) { return a.Auth.DeviceToken(t.Context(), s) },
-			func() (*auth.Identity, error) { return a.Auth.Device(t.Context(), s, s) },
+			func() (*auth.Identity, error) { return a.Auth.DeviceToken(t.Context(), s, s) },
+			func() (*auth.Identity, error) { return a.Auth.Device(t.Context(), s, s, s) },
 			func() (*auth.Identity, error) { return a.Auth.Session(t.Context(), s) },
 		} {
 			if who, err := try(); err == nil || who != nil {

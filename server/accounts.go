@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,7 +27,9 @@ type tokenView struct {
 	Things  []string     `json:"things,omitempty"`
 	Created time.Time    `json:"created"`
 	Expires *time.Time   `json:"expires,omitempty"`
-	Token   string       `json:"token,omitempty"` // only in the answer that issues it
+	Used    *time.Time   `json:"used,omitempty"`    // last; absent: never
+	Address string       `json:"address,omitempty"` // of the last use
+	Token   string       `json:"token,omitempty"`   // only in the answer that issues it
 }
 
 func viewToken(t auth.Token) tokenView {
@@ -107,9 +110,14 @@ func (s *Server) listTokens(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	uses, err := s.Auth.Uses(c.Request().Context(), auth.ByToken)
+	if err != nil {
+		return err
+	}
 	views := make([]tokenView, len(ts))
 	for i, t := range ts {
 		views[i] = viewToken(t)
+		views[i].Used, views[i].Address = lastUse(uses[t.ID])
 	}
 	return noStore(c).JSON(http.StatusOK, views)
 }
@@ -223,7 +231,20 @@ func (s *Server) createTicket(c echo.Context) error {
 // deviceView is a device's credential as administrators see it.
 type deviceView struct {
 	auth.Device
-	Password string `json:"password,omitempty"` // only in the answer that issues it
+	Seen      *time.Time    `json:"seen,omitempty"`      // last; absent: never
+	Address   string        `json:"address,omitempty"`   // where it was then
+	Connected []string      `json:"connected,omitempty"` // the nodes whose MQTT door it is at now
+	Refused   *auth.Refusal `json:"refused,omitempty"`   // what was not taken of it last
+	Password  string        `json:"password,omitempty"`  // only in the answer that issues it
+}
+
+// lastUse is when and from where something was used last.
+func lastUse(u auth.Use) (*time.Time, string) {
+	if u.At.IsZero() {
+		return nil, ""
+	}
+	at := u.At.UTC().Truncate(time.Second)
+	return &at, u.Address
 }
 
 // createDevice answers POST /api/devices.
@@ -244,7 +265,7 @@ func (s *Server) createDevice(c echo.Context) error {
 		return err
 	}
 	s.log.Info("device credential issued", "by", userOf(c).User, "device", d.Username, "id", d.ID)
-	return noStore(c).JSON(http.StatusCreated, deviceView{d, password})
+	return noStore(c).JSON(http.StatusCreated, deviceView{Device: d, Password: password})
 }
 
 // listDevices answers GET /api/devices.
@@ -253,9 +274,15 @@ func (s *Server) listDevices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	uses, err := s.Auth.Uses(c.Request().Context(), auth.ByDevice)
+	if err != nil {
+		return err
+	}
 	views := make([]deviceView, len(ds))
 	for i, d := range ds {
-		views[i] = deviceView{Device: d}
+		u := uses[d.ID]
+		views[i] = deviceView{Device: d, Connected: slices.Sorted(maps.Keys(u.Nodes)), Refused: u.Refused}
+		views[i].Seen, views[i].Address = lastUse(u)
 	}
 	return noStore(c).JSON(http.StatusOK, views)
 }

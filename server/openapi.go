@@ -182,7 +182,8 @@ func accountOperations() []operation {
 		{method: "POST", path: "/api/users", tag: tag, summary: "Add a user", access: admin, body: "NewUser", status: 201, answer: "User", errors: []int{400, 409, 422}},
 		{method: "PATCH", path: "/api/users/{name}", tag: tag, summary: "Change a role or a password", access: person, params: []string{"username"}, body: "ChangeUser", status: 204, errors: []int{400, 404, 422, 429}, note: "Everybody may change their own password, and shows the old one."},
 		{method: "DELETE", path: "/api/users/{name}", tag: tag, summary: "Delete a user, with sessions and tokens", access: admin, params: []string{"username"}, status: 204, errors: []int{404, 422}},
-		{method: "GET", path: "/api/devices", tag: tag, summary: "All credentials of devices", access: admin, answer: "Devices"},
+		{method: "GET", path: "/api/devices", tag: tag, summary: "All credentials of devices, with when each was seen last", access: admin, answer: "Devices",
+			note: "What happened on another node may be half a minute late. At an outside broker (MQTT_URL) the credentials are the broker's, and nothing is known of them here."},
 		{method: "POST", path: "/api/devices", tag: tag, summary: "A credential for a device; its password is shown once", access: admin, body: "NewDevice", status: 201, answer: "Device", errors: []int{400, 422}},
 		{method: "DELETE", path: "/api/devices/{id}", tag: tag, summary: "Revoke a device's credential", access: admin, params: entry, status: 204, errors: []int{404}},
 	}

@@ -124,6 +124,15 @@ func (p proxies) client(peer netip.Addr, lists []string) netip.Addr {
 	return peer
 }
 
+// addressOf is an address of text, as a visit's is.
+func addressOf(text string) string {
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return ""
+	}
+	return household(a.Unmap())
+}
+
 func household(a netip.Addr) string {
 	if a.Is6() && !a.IsLoopback() {
 		if net, err := a.WithZone("").Prefix(64); err == nil {

@@ -132,7 +132,11 @@ func (s *Server) permit(p auth.Permission) echo.MiddlewareFunc {
 			if err := denied(who, p); err != nil {
 				return err
 			}
-			return next(c)
+			err = next(c)
+			if err != nil && who.Kind == auth.ByDevice {
+				s.Auth.Refused(who, visitOf(c).addr, failureOf(err, "").Error)
+			}
+			return err
 		}
 	}
 }
@@ -164,15 +168,14 @@ func (s *Server) takeDevice(c echo.Context) {
 	secret, bearer := strings.CutPrefix(r.Header.Get(echo.HeaderAuthorization), "Bearer ")
 	switch {
 	case basic:
-		v.who, v.err = s.Auth.Device(r.Context(), username, password)
+		v.who, v.err = s.Auth.Device(r.Context(), username, password, v.addr)
 		v.asked = true
 	case bearer:
-		who, err := s.Auth.DeviceToken(r.Context(), strings.TrimSpace(secret))
+		who, err := s.Auth.DeviceToken(r.Context(), strings.TrimSpace(secret), v.addr)
 		if !errors.Is(err, auth.ErrNone) {
 			v.who, v.err, v.asked = who, err, true
 		}
 	}
-	s.Auth.Used(v.who, v.addr)
 }
 
 // userOf is who permit let through.

@@ -10,6 +10,7 @@ import (
 
 	"echotwin/realtime"
 	"echotwin/realtime/ingest"
+	"echotwin/realtime/mqtt"
 	"echotwin/server/auth"
 )
 
@@ -56,6 +57,9 @@ func (s *Server) telemetry(c echo.Context) error {
 	} else {
 		a, err = s.Ingest.BatchFor(r.Context(), payload, may)
 	}
+	if who := userOf(c); len(a.Rejected) > 0 && who != nil && who.Kind == auth.ByDevice {
+		s.Auth.Refused(who, visitOf(c).addr, a.Rejected[0].Error())
+	}
 	if err != nil {
 		return s.refused(c, a, err)
 	}
@@ -79,16 +83,29 @@ func (s *Server) refused(c echo.Context, a ingest.Answer, err error) error {
 	}{f, a})
 }
 
-// DeviceAuth is a's answer to the MQTT door's question who a device is and for
-// which things it speaks.
-func DeviceAuth(a *auth.Auth) func(username, password string) (owns func(thing string) bool, ok bool) {
-	return func(username, password string) (func(string) bool, bool) {
+// DeviceAuth is a's answer to the MQTT door's question who a device is, for which
+// things it speaks, and who wants to know what becomes of it.
+func DeviceAuth(a *auth.Auth) func(username, password, remote string) (mqtt.Credential, bool) {
+	return func(username, password, remote string) (mqtt.Credential, bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		who, err := a.Device(ctx, username, password)
+		address := addressOf(remote)
+		who, err := a.Device(ctx, username, password, address)
 		if err != nil || !who.May(auth.Report) {
-			return nil, false
+			return mqtt.Credential{}, false
 		}
-		return func(thing string) bool { return who.Covers(thing, realtime.Match) }, true
+		told := func(n mqtt.News) {
+			switch {
+			case n.Came:
+				a.Came(who, address)
+			case n.Gone:
+				a.Gone(who)
+			case n.Refused != "":
+				a.Refused(who, address, n.Refused)
+			default:
+				a.Used(who, address)
+			}
+		}
+		return mqtt.Credential{Owns: func(thing string) bool { return who.Covers(thing, realtime.Match) }, Told: told}, true
 	}
 }

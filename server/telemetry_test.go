@@ -86,11 +86,11 @@ func TestWhoMaySpeakForAThing(t *testing.T) {
 	for _, header := range []string{basic("pump-1", password), "Authorization: Bearer " + password} {
 		s.get("/api/things/plant/pump", header).want(t, 401, "unauthorized")
 	}
-	owns, ok := DeviceAuth(s.Auth)("pump-1", password)
-	if !ok || !owns("plant/pump") || owns("plant/valve") {
+	cred, ok := DeviceAuth(s.Auth)("pump-1", password, "127.0.0.1")
+	if !ok || !cred.Owns("plant/pump") || cred.Owns("plant/valve") {
 		t.Error("the door's question is answered wrongly")
 	}
-	if _, ok := DeviceAuth(s.Auth)("pump-1", "x"); ok {
+	if _, ok := DeviceAuth(s.Auth)("pump-1", "x", "127.0.0.1"); ok {
 		t.Error("the door is open")
 	}
 }

@@ -362,7 +362,37 @@ type entry struct {
 	ID, Username, Role, Name, User, Token, Password string
 	Scopes, Things                                  []string
 	Created                                         time.Time
-	Expires                                         *time.Time
+	Expires, Used, Seen                             *time.Time
+	Address                                         string
+	Connected                                       []string
+	Refused                                         *struct {
+		At           time.Time
+		Address, Why string
+	}
+}
+
+// use says when an entry was used last, in a few words.
+func (e entry) use() string {
+	at := e.Used
+	if at == nil {
+		at = e.Seen
+	}
+	if at == nil {
+		return "never used"
+	}
+	word := "used "
+	if len(e.Connected) > 0 {
+		word = "connected to " + strings.Join(e.Connected, ",") + ", used "
+	}
+	return word + at.Format(time.RFC3339) + " from " + e.Address
+}
+
+// refusal says what was refused to a device last.
+func (e entry) refusal() string {
+	if e.Refused == nil {
+		return ""
+	}
+	return "refused " + e.Refused.At.Format(time.RFC3339) + " from " + e.Refused.Address + ": " + e.Refused.Why
 }
 
 // tell prints an answer for people. What is shown once comes alone on standard
@@ -400,9 +430,9 @@ func tell(out io.Writer, a call, body []byte) error {
 		case strings.HasPrefix(a.path, "/api/users"):
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Username, e.Role, things, e.Created.Format(time.DateOnly))
 		case strings.HasPrefix(a.path, "/api/tokens"):
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.User, strings.Join(e.Scopes, ","), things, until, e.Name)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.User, strings.Join(e.Scopes, ","), things, until, e.use(), e.Name)
 		default:
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.ID, e.Username, things, until)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Username, things, until, e.use(), e.refusal())
 		}
 	}
 	return w.Flush()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"echotwin/realtime"
+	"echotwin/realtime/mqtt"
 	"echotwin/realtime/simulator"
 )
 
@@ -29,11 +30,11 @@ func newDemoLine(cfg *config) demoLine {
 	return demoLine{rand.Text()}
 }
 
-func (d demoLine) authenticate(username, password string) (owns func(string) bool, ok bool) {
+func (d demoLine) authenticate(username, password string) (mqtt.Credential, bool) {
 	if d.password == "" || username != demoUser || subtle.ConstantTimeCompare([]byte(password), []byte(d.password)) != 1 {
-		return nil, false
+		return mqtt.Credential{}, false
 	}
-	return func(thing string) bool { return realtime.Match(demoThings, thing) }, true
+	return mqtt.Credential{Owns: func(thing string) bool { return realtime.Match(demoThings, thing) }}, true
 }
 
 func (d demoLine) run(ctx context.Context, addr string, log *slog.Logger) error {

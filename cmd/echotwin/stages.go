@@ -197,7 +197,7 @@ func (s *stages) remember(ctx context.Context) error {
 func (s *stages) openAuth(ctx context.Context) error {
 	c := auth.Config{
 		NotFound: bus.ErrNotFound, Exists: bus.ErrExists, Changed: bus.ErrChanged,
-		Secret: s.cfg.SessionSecret, Production: s.cfg.production(), AdminPassword: s.cfg.AdminPassword, Log: s.log,
+		Secret: s.cfg.SessionSecret, Production: s.cfg.production(), AdminPassword: s.cfg.AdminPassword, Node: nodeName(s.cfg), Log: s.log,
 	}
 	for name, store := range map[string]*auth.Store{"users": &c.Users, "sessions": &c.Sessions, "tokens": &c.Tokens, "devices": &c.Devices, "seen": &c.Seen} {
 		b, err := s.bus.Bucket(ctx, name)
@@ -253,11 +253,23 @@ func (s *stages) openDoor() error {
 }
 
 // device says which things a device may speak for.
-func (s *stages) device(username, password string) (owns func(string) bool, ok bool) {
-	if owns, ok := s.demo.authenticate(username, password); ok {
-		return owns, true
+func (s *stages) device(username, password, remote string) (mqtt.Credential, bool) {
+	if c, ok := s.demo.authenticate(username, password); ok {
+		return c, true
 	}
-	return server.DeviceAuth(s.auth)(username, password)
+	return server.DeviceAuth(s.auth)(username, password, remote)
+}
+
+// nodeName is this process as people know it among those of a cluster.
+func nodeName(cfg *config) string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "node"
+	}
+	if cfg.Port == 0 { // any free one, which is not known yet
+		return host + ":" + rand.Text()[:4]
+	}
+	return fmt.Sprint(host, ":", cfg.Port)
 }
 
 // commanded is the thing of a command that the door may not have sent itself.

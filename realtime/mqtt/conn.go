@@ -21,15 +21,17 @@ const maxPending = 16
 
 // A conn is a device that has signed in.
 type conn struct {
-	id     string // user and client id: at most one connection has it
-	user   string
-	serial uint64 // newer connections have higher ones
-	owns   func(thing string) bool
-	cl     *mochi.Client
-	will   *mochi.Will   // nil when it left none
-	gone   chan struct{} // closed when everything about it is over
-	slots  chan struct{} // one for each command on its way
-	speaks string        // the thing it last spoke for; its own goroutine's
+	id      string // user and client id: at most one connection has it
+	user    string
+	serial  uint64 // newer connections have higher ones
+	owns    func(thing string) bool
+	told    func(News) // nil when nobody wants to know
+	cl      *mochi.Client
+	will    *mochi.Will   // nil when it left none
+	gone    chan struct{} // closed when everything about it is over
+	slots   chan struct{} // one for each command on its way
+	speaks  string        // the thing it last spoke for; its own goroutine's
+	spokeAt time.Time     // when that was told; its own goroutine's
 
 	mu      sync.Mutex
 	filters map[string]bool         // for commands, with QoS 1 or more
@@ -44,17 +46,36 @@ type reply struct {
 	reason string
 }
 
-func newConn(id, user string, owns func(string) bool, cl *mochi.Client) *conn {
+func newConn(id, user string, cred Credential, cl *mochi.Client) *conn {
 	room := maxPending
 	if rm := int(cl.Properties.Props.ReceiveMaximum); rm > 0 && rm < room {
 		room = rm
 	}
 	return &conn{
-		id: id, user: user, owns: owns, cl: cl,
+		id: id, user: user, owns: cred.Owns, told: cred.Told, cl: cl,
 		gone: make(chan struct{}), slots: make(chan struct{}, room),
 		filters: map[string]bool{}, online: map[string]bool{}, pending: map[uint16]chan<- reply{},
 	}
 }
+
+func (c *conn) tell(n News) {
+	if c.told != nil {
+		c.told(n)
+	}
+}
+
+// spokeEvery is how often it is told that a device speaks.
+const spokeEvery = time.Second
+
+func (c *conn) spoke() {
+	if now := time.Now(); now.Sub(c.spokeAt) >= spokeEvery {
+		c.spokeAt = now
+		c.tell(News{})
+	}
+}
+
+// partly tells that something the device said was not taken.
+func (c *conn) partly(p *realtime.Problem) { c.tell(News{Refused: clip(p.Error(), 300)}) }
 
 // hears says whether the connection is the device that gets this command.
 func (c *conn) hears(thing, topic string) bool {
@@ -225,6 +246,7 @@ func (b *broker) join(c *conn) error {
 // says what the device left to say, and makes room for the next one.
 func (b *broker) leave(c *conn) {
 	defer close(c.gone)
+	defer c.tell(News{Gone: true})
 	defer func() {
 		b.mu.Lock()
 		delete(b.conns, c.id)

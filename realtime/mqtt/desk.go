@@ -54,7 +54,9 @@ func newDesk(ctx context.Context, in Ingest, log *slog.Logger) *desk {
 }
 
 // store returns when Ingest has stored what a device said, or, for QoS 0, will.
-func (d *desk) store(t topic, payload []byte, qos byte) error {
+// When it stored a part only, partly is told what was wrong with the rest, if
+// it is not nil.
+func (d *desk) store(t topic, payload []byte, qos byte, partly func(*realtime.Problem)) error {
 	ctx, cancel := context.WithTimeout(d.ctx, storeTimeout)
 	defer cancel()
 	var err error
@@ -77,6 +79,9 @@ func (d *desk) store(t topic, payload []byte, qos byte) error {
 	var part *Partly
 	if errors.As(err, &part) {
 		d.refuse(t.thing, part.First, "", max(part.Refused, 1))
+		if partly != nil {
+			partly(part.First)
+		}
 		return nil
 	}
 	return err

@@ -20,7 +20,7 @@ const maxSuspects = 4096
 // count is kept by address and user: one device with an old password must not
 // lock out the others behind the same address.
 type guard struct {
-	authenticate func(username, password string) (func(string) bool, bool)
+	authenticate func(username, password, remote string) (Credential, bool)
 	desks        chan struct{}
 
 	mu       sync.Mutex
@@ -29,29 +29,30 @@ type guard struct {
 
 type suspect struct{ host, user string }
 
-func newGuard(authenticate func(string, string) (func(string) bool, bool)) *guard {
+func newGuard(authenticate func(username, password, remote string) (Credential, bool)) *guard {
 	return &guard{authenticate: authenticate, desks: make(chan struct{}, 4), suspects: map[suspect]*rate.Limiter{}}
 }
 
-// check returns which things are the user's, or the reason code of the refusal.
-func (g *guard) check(remote, user, password string) (func(thing string) bool, error) {
+// check returns what the user has signed in with, or the reason code of the
+// refusal.
+func (g *guard) check(remote, user, password string) (Credential, error) {
 	host, _, _ := net.SplitHostPort(remote)
 	who := suspect{host, clip(user, 256)}
 	if g.tired(who) {
-		return nil, errTooManyTries
+		return Credential{}, errTooManyTries
 	}
 	select {
 	case g.desks <- struct{}{}:
 	case <-time.After(connectTimeout):
-		return nil, packets.ErrServerBusy
+		return Credential{}, packets.ErrServerBusy
 	}
-	owns, ok := g.authenticate(user, password)
+	cred, ok := g.authenticate(user, password, host)
 	<-g.desks
-	if !ok || owns == nil {
+	if !ok || cred.Owns == nil {
 		g.failed(who)
-		return nil, packets.ErrBadUsernameOrPassword
+		return Credential{}, packets.ErrBadUsernameOrPassword
 	}
-	return owns, nil
+	return cred, nil
 }
 
 func (g *guard) tired(who suspect) bool {

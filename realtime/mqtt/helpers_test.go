@@ -122,8 +122,8 @@ func open(t *testing.T, cfg Config) (*Door, *store) {
 }
 
 // password lets user in with password "secret", as the owner of user/**.
-func password(user, pass string) (func(string) bool, bool) {
-	return func(thing string) bool { return strings.HasPrefix(thing, user+"/") }, pass == "secret"
+func password(user, pass, _ string) (Credential, bool) {
+	return Credential{Owns: func(thing string) bool { return strings.HasPrefix(thing, user+"/") }}, pass == "secret"
 }
 
 // A device is an MQTT 5 client of paho.

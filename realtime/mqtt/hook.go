@@ -72,22 +72,29 @@ func (h *hook) OnConnect(cl *mochi.Client, pk packets.Packet) error {
 	cl.Properties.Will = mochi.Will{}
 	limitKeepalive(cl)
 	s.conn = c
+	c.tell(News{Came: true})
 	h.b.port.signedIn(s)
 	return nil
 }
 
 // signIn checks credentials and the last will.
 func (h *hook) signIn(cl *mochi.Client, pk packets.Packet) (*conn, error) {
-	user, owns := string(pk.Connect.Username), func(string) bool { return true }
-	if h.b.cfg.Open {
-		user = "" // said by anybody, so it says nothing
-	} else {
-		var err error
-		if owns, err = h.b.guard.check(cl.Net.Remote, user, string(pk.Connect.Password)); err != nil {
-			return nil, err
-		}
+	user, password := string(pk.Connect.Username), string(pk.Connect.Password)
+	var cred Credential
+	var err error
+	switch {
+	case !h.b.cfg.Open:
+		cred, err = h.b.guard.check(cl.Net.Remote, user, password)
+	case h.b.cfg.Authenticate != nil && password != "":
+		cred, _ = h.b.guard.check(cl.Net.Remote, user, password) // wrong or not, it may come in
 	}
-	c := newConn(user+"\x00"+cl.ID, user, owns, cl)
+	if err != nil {
+		return nil, err
+	}
+	if h.b.cfg.Open {
+		user, cred.Owns = "", func(string) bool { return true } // said by anybody, so it says nothing
+	}
+	c := newConn(user+"\x00"+cl.ID, user, cred, cl)
 	if cl.Properties.Will.Flag == 0 {
 		return c, nil
 	}
@@ -200,6 +207,7 @@ func (h *hook) OnSubscribed(cl *mochi.Client, pk packets.Packet, codes []byte) {
 	for i, f := range pk.Filters {
 		if codes[i] >= packets.ErrUnspecifiedError.Code {
 			h.b.desk.count("subscription", 1, "a subscription was refused", "client", c.id, "filter", clip(f.Filter, 80))
+			c.tell(News{Refused: "it asked for messages that it may not hear: " + clip(f.Filter, 80)})
 			continue
 		}
 		h.follows(c, f.Filter, codes[i] == 1)
@@ -242,6 +250,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 		return pk, nil // ours
 	}
 	h.b.desk.took()
+	c.spoke()
 	v5, qos := cl.Properties.ProtocolVersion == 5, pk.FixedHeader.Qos
 	if v5 && qos == 2 {
 		h.b.desk.count("protocol", 1, "a device used QoS 2 though told that 1 is the maximum", "client", c.id)
@@ -256,7 +265,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	name, wrong := correlate(pk.TopicName, pk.Properties.CorrelationData)
 	var err error
 	if wrong != nil {
-		h.b.desk.refuse("", wrong, c.id, 1)
+		h.b.refuse(c, "", wrong)
 		err = wrong
 	} else {
 		err = h.b.take(c, name, pk.Payload, qos, retry)

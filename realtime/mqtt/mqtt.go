@@ -47,11 +47,11 @@ type Config struct {
 
 	// Open lets everybody in and lets everybody look. For development.
 	Open bool
-	// Authenticate checks a device's credentials and says which things are its
-	// own. It may be slow: at most four calls run at once, and an address that
-	// keeps failing as one user is refused without asking. owns is asked again
-	// for every message, so it must be quick and may change its mind.
-	Authenticate func(username, password string) (owns func(thing string) bool, ok bool)
+	// Authenticate checks what a device at that address signs in with. It may be
+	// slow: at most four calls run at once, and an address that keeps failing as
+	// one user is refused without asking. An open door asks, too, of whoever names
+	// a password, but only to know whom to tell.
+	Authenticate func(username, password, remote string) (Credential, bool)
 
 	// Heard is told when the first connection of this door asks for a thing's
 	// commands by a filter (command/plant/pump/#), and when the last one that did
@@ -65,6 +65,23 @@ type Config struct {
 	Ingest     Ingest
 	MaxClients int // connections at once; zero means 10,000
 	Log        *slog.Logger
+}
+
+// A Credential is what a device has signed in with.
+type Credential struct {
+	// Owns says which things are the device's own. It is asked again for every
+	// message, so it must be quick and may change its mind.
+	Owns func(thing string) bool
+	// Told hears of what becomes of the device: that it came, that it spoke (once a
+	// second at most), what was refused, that it is gone. It must be quick. Nil
+	// hears nothing.
+	Told func(News)
+}
+
+// News is one thing that is told of a device. Without a word it spoke.
+type News struct {
+	Came, Gone bool   // each Came has its Gone
+	Refused    string // why
 }
 
 // A Door is open until Close.

@@ -177,7 +177,7 @@ func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 	o.desk.took()
 	t, err := addressed(m)
 	if err == nil {
-		err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS)
+		err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS, nil)
 	}
 	for err != nil && refusal(err) == nil {
 		o.desk.count(realtime.CodeUnavailable, 1, "what a device said could not be stored", "thing", t.thing, "err", err)
@@ -190,7 +190,7 @@ func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 		case <-m.Client.Done():
 			return
 		case <-time.After(500 * time.Millisecond):
-			err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS)
+			err = o.desk.store(t, m.Packet.Payload, m.Packet.QoS, nil)
 		}
 	}
 	if err != nil {

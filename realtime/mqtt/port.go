@@ -137,7 +137,7 @@ func (p *port) account(s *socket, err error) {
 	if code == packets.ErrPacketTooLarge {
 		problem = &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("the connection was closed: a packet is larger than %d bytes", maxPacket)}
 	}
-	p.b.desk.refuse(s.conn.speaks, problem, s.conn.id, 1)
+	p.b.refuse(s.conn, s.conn.speaks, problem)
 }
 
 // Close ends every connection and waits for them. mochi's own way, which

@@ -38,9 +38,9 @@ func TestWhoMaySignIn(t *testing.T) {
 
 func TestGuessingIsSlowedDownForTheOneWhoGuesses(t *testing.T) {
 	var asked atomic.Int32
-	d, _ := open(t, Config{Authenticate: func(u, p string) (func(string) bool, bool) {
+	d, _ := open(t, Config{Authenticate: func(u, p, remote string) (Credential, bool) {
 		asked.Add(1)
-		return password(u, p)
+		return password(u, p, remote)
 	}})
 	var last byte
 	for range 14 {
@@ -189,8 +189,8 @@ func TestOnlyTheDeviceAnswersForItsCommand(t *testing.T) {
 // command/plant/pump/# is for the action pump of the thing plant, which is
 // ana's, and would be for the thing plant/pump, which is not.
 func TestOwnCommandsOnly(t *testing.T) {
-	d, _ := open(t, Config{Authenticate: func(u, p string) (func(string) bool, bool) {
-		return func(thing string) bool { return thing == "plant" }, true
+	d, _ := open(t, Config{Authenticate: func(string, string, string) (Credential, bool) {
+		return Credential{Owns: func(thing string) bool { return thing == "plant" }}, true
 	}})
 	ana := dial5(t, d.Addr(), as("ana"))
 	if code := ana.sub("command/plant/pump/#", 1); code != 1 {

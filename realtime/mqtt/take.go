@@ -31,15 +31,15 @@ func (b *broker) address(c *conn, name string) (topic, *realtime.Problem) {
 func (b *broker) take(c *conn, name string, payload []byte, qos byte, giveUp <-chan time.Time) error {
 	t, p := b.address(c, name)
 	if p != nil {
-		b.desk.refuse(t.thing, p, c.id, 1)
+		b.refuse(c, t.thing, p)
 		return p
 	}
 	c.speaks = t.thing
-	err := b.desk.store(t, payload, qos)
+	err := b.desk.store(t, payload, qos, c.partly)
 	for err != nil && refusal(err) == nil && giveUp != nil {
 		select {
 		case <-time.After(200 * time.Millisecond):
-			err = b.desk.store(t, payload, qos)
+			err = b.desk.store(t, payload, qos, c.partly)
 			continue
 		case <-giveUp:
 		case <-b.desk.ctx.Done():
@@ -53,11 +53,17 @@ func (b *broker) take(c *conn, name string, payload []byte, qos byte, giveUp <-c
 		return nil
 	}
 	if p := refusal(err); p != nil {
-		b.desk.refuse(t.thing, p, c.id, 1)
+		b.refuse(c, t.thing, p)
 	} else {
 		b.desk.count(realtime.CodeUnavailable, 1, "what a device said could not be stored", "thing", t.thing, "client", c.id, "err", err)
 	}
 	return err
+}
+
+// refuse keeps account of what c said and was not taken, and tells of it.
+func (b *broker) refuse(c *conn, thing string, p *realtime.Problem) {
+	b.desk.refuse(thing, p, c.id, 1)
+	c.partly(p)
 }
 
 // How many commands are remembered, and how long, for their results.

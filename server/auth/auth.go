@@ -70,6 +70,9 @@ type Config struct {
 	// development and a random password, see Generated, in production.
 	AdminPassword string
 
+	// Node is this process among those that share the stores, as people know it.
+	Node string
+
 	Idle     time.Duration // a session unused for so long is over; zero means 12 h
 	Absolute time.Duration // a session is over then, used or not; zero means 7 days
 	Recheck  time.Duration // how long a record is believed before it is read again; zero means 5 s
@@ -140,6 +143,9 @@ func Open(ctx context.Context, c Config) (*Auth, error) {
 	if c.Recheck == 0 {
 		c.Recheck = 5 * time.Second
 	}
+	if c.Node == "" {
+		c.Node = "node-" + random()[:8]
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -194,7 +200,7 @@ func (a *Auth) Run(ctx context.Context) error {
 }
 
 func (a *Auth) note(ctx context.Context) {
-	if err := a.seen.flush(ctx); err != nil && ctx.Err() == nil {
+	if err := errors.Join(a.seen.meet(ctx, a.devices), a.seen.flush(ctx)); err != nil && ctx.Err() == nil {
 		a.log.Warn("what was used last was not stored", "err", err)
 	}
 }

@@ -490,12 +490,12 @@ func TestDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	who, err := a.Device(ctx, "pump-1", password)
+	who, err := a.Device(ctx, "pump-1", password, "192.0.2.1")
 	if err != nil || who.Kind != ByDevice || who.May(ReadThings) || !who.Covers("plant/pump", match) || who.Covers("plant/valve", match) {
 		t.Fatalf("got %+v, %v", who, err)
 	}
 	for _, tt := range [][2]string{{"pump-2", password}, {"pump-1", password + "x"}, {"pump-1", ""}, {"", ""}} {
-		if _, err := a.Device(ctx, tt[0], tt[1]); !errors.Is(err, ErrNone) {
+		if _, err := a.Device(ctx, tt[0], tt[1], "192.0.2.2"); !errors.Is(err, ErrNone) {
 			t.Errorf("%v gave %v", tt, err)
 		}
 	}
@@ -505,7 +505,7 @@ func TestDevices(t *testing.T) {
 	if err := a.DeleteDevice(ctx, d.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Device(ctx, "pump-1", password); !errors.Is(err, ErrNone) {
+	if _, err := a.Device(ctx, "pump-1", password, "192.0.2.1"); !errors.Is(err, ErrNone) {
 		t.Errorf("revoked, it gave %v", err)
 	}
 }

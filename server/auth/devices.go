@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -39,22 +41,46 @@ func (a *Auth) NewDevice(ctx context.Context, d Device) (Device, string, error) 
 	return d, password, a.devices.create(ctx, key, d)
 }
 
-// Device checks a device's username and password.
-func (a *Auth) Device(ctx context.Context, username, password string) (*Identity, error) {
-	i, err := a.DeviceToken(ctx, password)
-	if err == nil && i.User != username {
+// Device checks a device's username and password. Who shows it from where, or
+// why not, is kept for the list of devices.
+func (a *Auth) Device(ctx context.Context, username, password, address string) (*Identity, error) {
+	i, err := a.shown(ctx, password, address)
+	switch {
+	case err == nil && i.User != username:
+		a.Refused(i, address, "it came with another name than its own")
 		return nil, ErrNone
+	case err == nil:
+		a.Used(i, address)
+	case errors.Is(err, ErrNone) && err != errExpired:
+		a.seen.stranger(username, address)
 	}
 	return i, err
 }
 
 // DeviceToken checks a device's password alone, for Authorization: Bearer.
-func (a *Auth) DeviceToken(ctx context.Context, password string) (*Identity, error) {
+func (a *Auth) DeviceToken(ctx context.Context, password, address string) (*Identity, error) {
+	i, err := a.shown(ctx, password, address)
+	if err == nil {
+		a.Used(i, address)
+	}
+	return i, err
+}
+
+// shown is whose password it is.
+func (a *Auth) shown(ctx context.Context, password, address string) (*Identity, error) {
 	if !strings.HasPrefix(password, devicePrefix) {
 		return nil, ErrNone
 	}
-	return a.device(ctx, digest(password))
+	key := digest(password)
+	i, err := a.device(ctx, key)
+	if err == errExpired {
+		a.seen.refused(seenKey{ByDevice, publicID(key)}, address, "the credential has expired")
+	}
+	return i, err
 }
+
+// errExpired is ErrNone of a credential that still is in the store.
+var errExpired = fmt.Errorf("%w", ErrNone)
 
 func (a *Auth) device(ctx context.Context, key string) (*Identity, error) {
 	d, err := a.devices.get(ctx, key)
@@ -62,7 +88,7 @@ func (a *Auth) device(ctx context.Context, key string) (*Identity, error) {
 		return nil, none(err)
 	}
 	if expired(d.Expires, time.Now()) {
-		return nil, ErrNone
+		return nil, errExpired
 	}
 	i := &Identity{Kind: ByDevice, User: d.Username, own: limit(nil, d.Things), source: ByDevice, ref: key}
 	if d.Expires != nil {

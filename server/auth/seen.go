@@ -6,25 +6,42 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // A Use is when and from where a session, a token or a device's credential was
-// used last.
+// used last, and what was refused to it last.
 type Use struct {
-	At      time.Time `json:"at"`
+	At      time.Time `json:"at,omitzero"` // zero: never
 	Address string    `json:"address,omitempty"`
+	Refused *Refusal  `json:"refused,omitempty"`
+	// Nodes are those that the device is connected to, and when each said so last.
+	Nodes map[string]time.Time `json:"nodes,omitempty"`
+}
+
+// A Refusal is what was not taken of a device, and why.
+type Refusal struct {
+	At      time.Time `json:"at"`
+	Address string    `json:"address"`
+	Why     string    `json:"why"`
 }
 
 const (
 	// seenEvery is how often uses are written down: in between they are in memory
 	// only. A crash forgets as much of them.
 	seenEvery = 30 * time.Second
+	// A node that has not said for so long that a device is connected to it does
+	// not run any more.
+	connectedFor = 3 * seenEvery
 
 	maxSeen      = 20_000 // credentials that were used since
-	maxSeenShard = 4000   // uses in one record, which the store wants below 1 MB
+	maxSeenShard = 1500   // uses in one record, which the store wants below 1 MB
+	maxStrangers = 1000   // names with a password that is nobody's
+	maxWhy       = 200    // bytes
 )
 
 // seen remembers uses. They are many and of little worth, so they are gathered
@@ -33,9 +50,13 @@ const (
 type seen struct {
 	store                     Store
 	notFound, exists, changed error
+	node                      string
 
-	mu  sync.Mutex
-	new map[seenKey]Use // what the store has not got
+	mu        sync.Mutex
+	new       map[seenKey]Use  // what the store has not got
+	here      map[seenKey]int  // connections of devices to this node
+	left      map[seenKey]bool // that have none any more, which the store has not got
+	strangers map[string]Refusal
 }
 
 // A seenKey is a credential: id is the public one.
@@ -48,24 +69,108 @@ type seenKey struct {
 func (k seenKey) shard() string { return string(k.kind) + "-" + k.id[:1] }
 
 func newSeen(c Config) *seen {
-	return &seen{store: c.Seen, notFound: c.NotFound, exists: c.Exists, changed: c.Changed, new: map[seenKey]Use{}}
+	return &seen{
+		store: c.Seen, notFound: c.NotFound, exists: c.Exists, changed: c.Changed, node: c.Node,
+		new: map[seenKey]Use{}, here: map[seenKey]int{}, left: map[seenKey]bool{}, strangers: map[string]Refusal{},
+	}
 }
+
+func (i *Identity) seenKey() seenKey { return seenKey{i.source, publicID(i.ref)} }
 
 // Used notes that somebody showed their credential. Without an address that of
 // the last time stays.
 func (a *Auth) Used(i *Identity, address string) {
-	if i == nil || i.ref == "" {
-		return
+	if i != nil && i.ref != "" {
+		a.seen.add(i.seenKey(), Use{At: time.Now(), Address: address})
 	}
-	s := a.seen
-	key := seenKey{i.source, publicID(i.ref)}
+}
+
+// Refused notes that something of somebody was not taken.
+func (a *Auth) Refused(i *Identity, address, why string) {
+	if i != nil && i.ref != "" {
+		a.seen.refused(i.seenKey(), address, why)
+	}
+}
+
+// Came notes that a device has connected to this node. Each has its Gone.
+func (a *Auth) Came(i *Identity, address string) {
+	a.Used(i, address)
+	a.seen.connected(i.seenKey(), 1)
+}
+
+// Gone notes that a connection of a device has ended.
+func (a *Auth) Gone(i *Identity) { a.seen.connected(i.seenKey(), -1) }
+
+func (s *seen) add(k seenKey, u Use) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, ok := s.new[key]
+	was, ok := s.new[k]
 	if !ok && len(s.new) >= maxSeen {
 		return // of so many in half a minute some go without
 	}
-	s.new[key] = later(was, Use{time.Now(), address})
+	s.new[k] = later(was, u)
+}
+
+func (s *seen) refused(k seenKey, address, why string) {
+	s.add(k, Use{Refused: refusal(address, why)})
+}
+
+// refusal is one that is safe to keep and to show: a device may have said it.
+func refusal(address, why string) *Refusal {
+	why = strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(why, "?"))
+	if len(why) > maxWhy {
+		why = strings.ToValidUTF8(why[:maxWhy], "") + "…"
+	}
+	return &Refusal{time.Now().UTC(), address, why}
+}
+
+func (s *seen) connected(k seenKey, by int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.here[k] += by; s.here[k] <= 0 {
+		delete(s.here, k)
+		s.left[k] = true
+	}
+}
+
+// stranger notes that somebody signed in with a device's name and a password
+// that is nobody's.
+func (s *seen) stranger(username, address string) {
+	if checkUsername(username) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.strangers[username]; ok || len(s.strangers) < maxStrangers {
+		s.strangers[username] = *refusal(address, "somebody signed in with this name and a password that is unknown, or was revoked")
+	}
+}
+
+// meet makes of strangers what is told of the credentials whose name they used.
+// Other names are of no device here.
+func (s *seen) meet(ctx context.Context, devices *table[Device]) error {
+	s.mu.Lock()
+	names := s.strangers
+	s.strangers = map[string]Refusal{}
+	s.mu.Unlock()
+	if len(names) == 0 {
+		return nil
+	}
+	all, err := devices.all(ctx)
+	if err != nil {
+		return err // so many guesses are not worth keeping
+	}
+	for key, d := range all {
+		if r, ok := names[d.Username]; ok {
+			s.add(seenKey{ByDevice, publicID(key)}, Use{Refused: &r})
+		}
+	}
+	return nil
 }
 
 // later is the newer of two uses of one credential.
@@ -76,29 +181,55 @@ func later(a, b Use) Use {
 	if b.Address == "" {
 		b.Address = a.Address
 	}
+	if b.Refused == nil || a.Refused != nil && a.Refused.At.After(b.Refused.At) {
+		b.Refused = a.Refused
+	}
+	if len(a.Nodes) > 0 {
+		nodes := maps.Clone(a.Nodes)
+		for node, at := range b.Nodes {
+			if at.After(nodes[node]) {
+				nodes[node] = at
+			}
+		}
+		b.Nodes = nodes
+	}
 	return b
 }
 
 // flush writes what is new into the store. What cannot be written is kept for
 // the next time.
 func (s *seen) flush(ctx context.Context) error {
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	s.mu.Lock()
-	taken := s.new
-	s.new = map[seenKey]Use{}
+	taken, left := s.new, s.left
+	s.new, s.left = map[seenKey]Use{}, map[seenKey]bool{}
+	for k := range s.here {
+		delete(left, k)
+		u := taken[k]
+		u.Nodes = map[string]time.Time{s.node: now}
+		taken[k] = u
+	}
 	s.mu.Unlock()
-	shards := map[string]map[string]Use{}
-	for k, u := range taken {
-		if shards[k.shard()] == nil {
-			shards[k.shard()] = map[string]Use{}
+	shards := map[string][]seenKey{}
+	for k := range taken {
+		shards[k.shard()] = append(shards[k.shard()], k)
+	}
+	for k := range left {
+		if _, ok := taken[k]; !ok {
+			shards[k.shard()] = append(shards[k.shard()], k)
 		}
-		u.At = u.At.UTC().Truncate(time.Millisecond)
-		shards[k.shard()][k.id] = u
 	}
 	var failed []error
-	for shard, uses := range shards {
+	for shard, keys := range shards {
 		err := s.change(ctx, shard, func(m map[string]Use) bool {
-			for id, u := range uses {
-				m[id] = later(m[id], u)
+			for _, k := range keys {
+				u := later(m[k.id], taken[k])
+				u.At = u.At.UTC().Truncate(time.Millisecond)
+				if left[k] {
+					delete(u.Nodes, s.node)
+				}
+				maps.DeleteFunc(u.Nodes, func(_ string, at time.Time) bool { return now.Sub(at) > connectedFor })
+				m[k.id] = u
 			}
 			return true
 		})
@@ -106,10 +237,15 @@ func (s *seen) flush(ctx context.Context) error {
 			continue
 		}
 		failed = append(failed, err)
+		for _, k := range keys {
+			if u, ok := taken[k]; ok {
+				s.add(k, u)
+			}
+		}
 		s.mu.Lock()
-		for k, u := range taken {
-			if k.shard() == shard && len(s.new) < maxSeen {
-				s.new[k] = later(u, s.new[k])
+		for _, k := range keys {
+			if left[k] && s.here[k] == 0 {
+				s.left[k] = true
 			}
 		}
 		s.mu.Unlock()
@@ -128,15 +264,7 @@ func (s *seen) change(ctx context.Context, shard string, f func(map[string]Use) 
 		if !f(m) {
 			return nil
 		}
-		for len(m) > maxSeenShard {
-			oldest := ""
-			for id, u := range m {
-				if oldest == "" || u.At.Before(m[oldest].At) {
-					oldest = id
-				}
-			}
-			delete(m, oldest)
-		}
+		forgetOldest(m)
 		b, err := json.Marshal(m)
 		if err != nil {
 			return err
@@ -153,6 +281,17 @@ func (s *seen) change(ctx context.Context, shard string, f func(map[string]Use) 
 	})
 }
 
+// forgetOldest keeps a record to its bound.
+func forgetOldest(m map[string]Use) {
+	if len(m) <= maxSeenShard {
+		return
+	}
+	ids := slices.SortedFunc(maps.Keys(m), func(a, b string) int { return m[a].At.Compare(m[b].At) })
+	for _, id := range ids[:len(m)-maxSeenShard] {
+		delete(m, id)
+	}
+}
+
 func (s *seen) read(ctx context.Context, shard string) (map[string]Use, uint64, error) {
 	m := map[string]Use{}
 	b, revision, err := s.store.GetRevision(ctx, shard)
@@ -165,8 +304,15 @@ func (s *seen) read(ctx context.Context, shard string) (map[string]Use, uint64, 
 	return m, revision, nil
 }
 
-// all are the last uses of one kind of credentials, by their public ids.
-func (s *seen) all(ctx context.Context, kind Kind) (map[string]Use, error) {
+// Uses are the last uses of one kind of credentials, by their public ids. Of
+// Nodes only those are in it that the device is connected to now.
+func (a *Auth) Uses(ctx context.Context, kind Kind) (map[string]Use, error) {
+	s := a.seen
+	if kind == ByDevice {
+		if err := s.meet(ctx, a.devices); err != nil {
+			return nil, err
+		}
+	}
 	records, err := s.store.All(ctx)
 	if err != nil {
 		return nil, err
@@ -182,11 +328,22 @@ func (s *seen) all(ctx context.Context, kind Kind) (map[string]Use, error) {
 		}
 		maps.Copy(all, m)
 	}
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, u := range s.new {
 		if k.kind == kind {
 			all[k.id] = later(all[k.id], u)
+		}
+	}
+	for id, u := range all {
+		maps.DeleteFunc(u.Nodes, func(node string, at time.Time) bool { return node == s.node || now.Sub(at) > connectedFor })
+		if s.here[seenKey{kind, id}] > 0 {
+			if u.Nodes == nil {
+				u.Nodes = map[string]time.Time{}
+			}
+			u.Nodes[s.node] = now
+			all[id] = u
 		}
 	}
 	return all, nil

@@ -139,7 +139,7 @@ func (a *Auth) Sessions(ctx context.Context, user string) ([]Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	uses, err := a.seen.all(ctx, BySession)
+	uses, err := a.Uses(ctx, BySession)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (a *Auth) Sessions(ctx context.Context, user string) ([]Session, error) {
 		if user != "" && s.User != user || a.over(s, now) || users[s.User].Era != s.Era {
 			continue
 		}
-		use := later(Use{s.Seen, s.Address}, uses[publicID(key)])
+		use := later(Use{At: s.Seen, Address: s.Address}, uses[publicID(key)])
 		out = append(out, Session{
 			ID: publicID(key), User: s.User, Started: second(s.Created), Used: second(use.At), Expires: second(s.Created.Add(a.absolute)),
 			Address: use.Address, From: s.Address, Agent: s.Agent, key: key,

@@ -140,7 +140,7 @@ func TestUsesAreWrittenSeldomAndTogether(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			who, err := a.DeviceToken(t.Context(), password)
+			who, err := a.DeviceToken(t.Context(), password, "192.0.2.8")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +162,7 @@ func TestUsesAreWrittenSeldomAndTogether(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if uses, err := a.seen.all(context.Background(), ByDevice); len(uses) != 200 || err != nil {
+		if uses, err := a.Uses(context.Background(), ByDevice); len(uses) != 200 || err != nil {
 			t.Errorf("%d uses, %v", len(uses), err)
 		}
 		if err := a.DeleteDevice(context.Background(), publicID(devices[0].ref)); err != nil {
@@ -171,7 +171,7 @@ func TestUsesAreWrittenSeldomAndTogether(t *testing.T) {
 		if err := a.sweep(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		if uses, err := a.seen.all(context.Background(), ByDevice); len(uses) != 199 || err != nil {
+		if uses, err := a.Uses(context.Background(), ByDevice); len(uses) != 199 || err != nil {
 			t.Errorf("after the sweep %d uses, %v", len(uses), err)
 		}
 	})

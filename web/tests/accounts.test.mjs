@@ -1,5 +1,6 @@
 // The page of accounts: an administrator's and an operator's.
 import assert from "node:assert/strict";
+import { connectAsync } from "mqtt";
 import { phone } from "./harness/browser.mjs";
 import { act } from "./harness/stage.mjs";
 
@@ -51,7 +52,22 @@ act("a token and a device's password are shown once", async (t) => {
   await devices.getByLabel("Things").fill("plant/pump-7");
   await devices.getByRole("button", { name: "Add" }).click();
   await devices.getByText(/^mosquitto_pub .* -u pump-7 -P ed_\S+ -q 1 -t telemetry\/plant\/pump-7 /).waitFor();
-  await devices.getByRole("listitem").filter({ hasText: "pump-7" }).first().waitFor();
+  const row = devices.getByRole("listitem").filter({ hasText: "pump-7" }).last();
+  await row.getByText("never used").waitFor();
+
+  // What it does is seen the next time that somebody looks.
+  const line = await devices.getByText(/^mosquitto_pub /).textContent();
+  const client = await connectAsync(t.server.mqtt, { username: "pump-7", password: /-P (\S+)/.exec(line)[1], reconnectPeriod: 0 });
+  t.onEnd(() => client.endAsync());
+  await client.publishAsync("telemetry/plant/pump-7", "no JSON", { qos: 1 });
+  await page.reload();
+  await row.getByText(/^connected to \S+:\d+$/).waitFor();
+  await row.getByText(/^last used .* from 127\.0\.0\.1$/).waitFor();
+  await row.getByText(/^refused .*: want an object/).waitFor();
+  await client.endAsync();
+  await page.reload();
+  await row.getByText(/^last used/).waitFor();
+  assert.equal(await row.getByText(/^connected/).count(), 0);
 });
 
 act("one sees where one is signed in, ends one session and all", async (t) => {
