@@ -65,7 +65,28 @@ type Update struct {
 	Seq     uint64
 	Changes []Change
 	Facts   []Fact
+
+	// Described are the things that came, went, or look different now in what
+	// describes them, in this order.
+	Described []Described
 }
+
+// Described says that the Thing Description of a thing is another one now.
+type Described struct {
+	Thing string
+	How   string // Created, Updated or Deleted
+
+	// Diff is a JSON Merge Patch from the description before to this one, when
+	// somebody wants it; see twin.WantDiffs.
+	Diff json.RawMessage
+}
+
+// How a thing changes in the directory.
+const (
+	Created = "created"
+	Updated = "updated"
+	Deleted = "deleted"
+)
 
 // A Change is what changed in one thing. The hub keeps Values, so nobody may
 // write into them afterwards.

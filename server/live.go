@@ -204,6 +204,7 @@ func (s *Server) checkLive(ctx context.Context) (again bool) {
 // sessionsChanged has open connections asked about at once.
 func (s *Server) sessionsChanged() {
 	s.watch.doubt()
+	s.listings.wake(false)
 	select {
 	case s.live.recheck <- struct{}{}:
 	default: // it will look anyway

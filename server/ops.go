@@ -132,7 +132,7 @@ func streams(path string) bool {
 	case path == "/ws", path == "/events", strings.HasPrefix(path, "/api/gpt"), strings.HasPrefix(path, "/v1/"):
 		return true
 	}
-	return strings.HasPrefix(path, thingsPrefix) && (strings.HasSuffix(path, "/sse") || strings.Contains(path, "/events/"))
+	return strings.HasPrefix(path, thingsPrefix) && (strings.HasSuffix(path, "/sse") || strings.Contains(path, "/events/") || path == thingsPrefix+"events")
 }
 
 // unmeasured leaves out streams but not the assistant, whose figures are wanted.

@@ -65,6 +65,7 @@ var routePermissions = map[string]auth.Permission{
 	"GET /api/things/plant/pump/actions/setSpeed": auth.ReadThings, "POST /api/things/plant/pump/actions/setSpeed": auth.CommandThings, "PUT /api/things/plant/pump/properties/speed": auth.WriteProperties,
 	"POST /api/things": auth.EditThings, "PUT /api/things/plant/pump": auth.EditThings, "PATCH /api/things/plant/pump": auth.EditThings, "DELETE /api/things/plant/pump": auth.EditThings,
 
+	"GET /api/things/events": auth.ReadThings, "GET /api/things/events/:type": auth.ReadThings,
 	"GET /api/models": auth.ReadThings, "GET /api/models/:id": auth.ReadThings, "GET /api/models/:id/uses": auth.ReadThings,
 	"POST /api/models": auth.EditThings, "PUT /api/models/:id": auth.EditThings, "PATCH /api/models/:id": auth.EditThings, "DELETE /api/models/:id": auth.EditThings,
 
@@ -181,7 +182,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 				t.Errorf("who may %s? It is not in the table of this test", name)
 				continue
 			}
-			path = strings.NewReplacer("/api/telemetry/*", "/api/telemetry/plant/pump", "/*", "/x", ":id", "x", ":name", "x", ":model", "x").Replace(path)
+			path = strings.NewReplacer("/api/telemetry/*", "/api/telemetry/plant/pump", "/*", "/x", ":id", "x", ":name", "x", ":model", "x", ":type", "thing_created").Replace(path)
 			if name == "DELETE /api/sessions" {
 				path += "?keep=nothing" // refused, or it would end the sessions of the others
 			}

@@ -33,6 +33,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
@@ -104,13 +105,15 @@ type Server struct {
 	permissions map[string]auth.Permission // by method and path, as registered
 	unruled     []string                   // routes with a permission that there is not
 
-	watch   watchers
-	live    lives
-	proxies proxies
-	cookies *cookieStore
-	opened  opened
-	pages   *pages
-	log     *slog.Logger
+	watch    watchers
+	listings *listings
+	diffs    atomic.Int64 // readers of the directory that want to know what changed
+	live     lives
+	proxies  proxies
+	cookies  *cookieStore
+	opened   opened
+	pages    *pages
+	log      *slog.Logger
 
 	backingUp sync.Mutex
 }
@@ -129,7 +132,7 @@ func New(d Deps) (*Server, error) {
 	for i, o := range d.Origins {
 		d.Origins[i] = strings.ToLower(strings.TrimSuffix(o, "/")) // as browsers write them
 	}
-	s := &Server{Deps: d, log: d.Log, echo: echo.New(), permissions: map[string]auth.Permission{}}
+	s := &Server{Deps: d, log: d.Log, echo: echo.New(), listings: newListings(), permissions: map[string]auth.Permission{}}
 	var err error
 	if s.proxies, err = parseProxies(d.TrustedProxies); err != nil {
 		return nil, err
@@ -196,6 +199,7 @@ func (s *Server) routes() error {
 	s.get("/api/me", auth.Public, s.me)
 	s.accountRoutes()
 	s.thingRoutes()
+	s.directoryRoutes()
 	s.modelRoutes()
 	s.commandRoutes()
 	s.alarmRoutes()

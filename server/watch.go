@@ -38,14 +38,18 @@ type watcher struct {
 	over   string // why it ended, or ""
 }
 
-// Publish tells the readers of WoT streams. It never blocks.
-func (s *Server) Publish(u realtime.Update) { s.watch.publish(u) }
+// Publish tells the readers of WoT streams and of the directory. It never blocks.
+func (s *Server) Publish(u realtime.Update) {
+	s.listings.publish(u.Described)
+	s.watch.publish(u)
+}
 
 // Close ends the WoT streams, which never end by themselves; http.Server's
 // Shutdown would wait for them. It is called before that; twice is harmless.
 func (s *Server) Close() {
 	s.live.stop()
 	<-s.live.stopped
+	s.listings.wake(true)
 	w := &s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -36,6 +36,7 @@ func (t *Twins) Apply(b realtime.Bundle) {
 		a.record(&b.Records[i])
 	}
 	a.mark()
+	a.u.Described = t.described()
 	t.mu.Unlock()
 
 	t.tell(a.u)
@@ -89,6 +90,7 @@ func (t *Twins) thing(id string) *thing {
 	if th == nil && id != "" && len(t.things) < t.cfg.MaxThings {
 		th = &thing{id: id, props: map[string]*property{}}
 		t.things[id] = th
+		t.looks(th)
 	}
 	return th
 }
@@ -154,6 +156,7 @@ func (a *applying) telemetry(r *realtime.Record) {
 	}
 	ts, at := r.TS.UnixMilli(), r.At.UnixMilli()
 	taken := false
+	defer a.differs(th)
 	for i := range r.Values {
 		v := &r.Values[i]
 		p := th.property(v.Name)
@@ -192,7 +195,7 @@ func (th *thing) property(name string) *property {
 	if p == nil && len(th.props) < maxProperties {
 		p = &property{name: name}
 		th.props[name] = p
-		th.served.Store(nil)
+		th.differs = true
 	}
 	return p
 }
@@ -249,7 +252,7 @@ func (p *property) infer(th *thing, k kind) {
 	}
 	if k != p.kind {
 		p.kind = k
-		th.served.Store(nil)
+		th.differs = true
 	}
 }
 

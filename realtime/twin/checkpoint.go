@@ -189,7 +189,7 @@ func (t *Twins) restore(s saved) {
 	}
 	th.online, th.newest, th.wasMarked = s.Online, s.Newest, s.Marked
 	th.silent, th.guessed, th.presenceSaid, th.presenceQuiet = s.Silent, s.Guessed, s.Said, s.Quiet
-	th.served.Store(nil)
+	t.looks(th)
 	now := t.cfg.Now().UnixMilli()
 	for _, sp := range s.Props {
 		p := th.props[sp.Name]

@@ -130,7 +130,7 @@ func (d *Directory) Load(ctx context.Context, between func()) error {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(d.made)) {
-		if _, p := d.made[id].make(d.models[d.made[id].model]); p != nil && d.cfg.Twins.described(id) == nil {
+		if _, p := d.made[id].make(d.models[d.made[id].model]); p != nil && d.cfg.Twins.description(id) == nil {
 			d.cfg.Logger.Error("a thing could not be made of its model", "thing", id, "model", d.made[id].model, "at", p.At, "error", p)
 		}
 	}
@@ -312,7 +312,7 @@ func (d *Directory) Given(id string) ([]byte, bool) {
 	var doc map[string]any
 	if in := d.made[id]; in != nil {
 		doc = in.doc
-	} else if is := d.cfg.Twins.described(id); is != nil {
+	} else if is := d.cfg.Twins.description(id); is != nil {
 		doc = is.doc
 	} else {
 		return nil, false
@@ -321,8 +321,8 @@ func (d *Directory) Given(id string) ([]byte, bool) {
 	return b, err == nil
 }
 
-// described is what a thing is described as; nil when it is not.
-func (t *Twins) described(id string) *description {
+// description is what a thing is described as; nil when it is not.
+func (t *Twins) description(id string) *description {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if th := t.things[id]; th != nil {

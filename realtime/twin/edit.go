@@ -233,7 +233,7 @@ func (d *Directory) tag(id string, td []byte) (string, error) {
 	if r.problem != nil {
 		// What its model no longer makes, or what nobody understands any more, is
 		// served as it was.
-		if r.doc = d.cfg.Twins.described(id); r.doc == nil {
+		if r.doc = d.cfg.Twins.description(id); r.doc == nil {
 			tag, _ := d.cfg.Twins.Tag(id)
 			return tag, nil
 		}

@@ -171,7 +171,7 @@ func TestAThingIsMadeOfAModel(t *testing.T) {
 		}
 	}
 	// The limit of the command is that of the value.
-	if a := d.cfg.Twins.described("plant/p7").actions["setSpeed"]; a == nil {
+	if a := d.cfg.Twins.description("plant/p7").actions["setSpeed"]; a == nil {
 		t.Error("no action")
 	}
 	given, _ := d.Given("plant/p7")
@@ -209,7 +209,7 @@ func TestWhatIsWrongWithAnInstanceIsNamed(t *testing.T) {
 			t.Errorf("%s: got %+v, want %q at %s", tt.td, p, tt.says, tt.at)
 		}
 	}
-	if d.cfg.Twins.described("plant/p7") != nil {
+	if d.cfg.Twins.description("plant/p7") != nil {
 		t.Error("it was described all the same")
 	}
 }
@@ -440,7 +440,7 @@ func TestFixedModels(t *testing.T) {
 	if err != nil || len(keys) != 20 {
 		t.Fatalf("%v %v", keys, err)
 	}
-	if d.cfg.Twins.described("plant/p3") != nil {
+	if d.cfg.Twins.description("plant/p3") != nil {
 		t.Error("made of nothing")
 	}
 	if _, err := d.Fix("the file pump.json", []byte(pumpTM)); err != nil {
@@ -473,7 +473,7 @@ func TestFixedModels(t *testing.T) {
 			t.Errorf("%s: got %+v", tt.list, p)
 		}
 	}
-	if d.cfg.Twins.described("a") != nil {
+	if d.cfg.Twins.description("a") != nil {
 		t.Error("half of a wrong list was taken")
 	}
 }

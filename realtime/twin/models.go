@@ -55,14 +55,14 @@ func (p *plan) make(d *Directory, all []*instance) {
 	docs, problems := make([]*description, len(all)), make([]*realtime.Problem, len(all))
 	parallel(len(all), func(i int) {
 		doc, problem := all[i].make(p.models[all[i].model])
-		if was := d.cfg.Twins.described(all[i].id); problem == nil && was != nil && sameDoc(was, doc) {
+		if was := d.cfg.Twins.description(all[i].id); problem == nil && was != nil && sameDoc(was, doc) {
 			doc = nil // nothing changes
 		}
 		docs[i], problems[i] = doc, problem
 	})
 	for i, in := range all {
 		if problems[i] != nil {
-			was := d.cfg.Twins.described(in.id)
+			was := d.cfg.Twins.description(in.id)
 			p.failed = append(p.failed, failedThing{in, problems[i], was == nil || was.model != in.model})
 		} else if docs[i] != nil {
 			p.made = append(p.made, docs[i])

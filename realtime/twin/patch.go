@@ -1,5 +1,7 @@
 package twin
 
+import "reflect"
+
 // maxPatch bounds how deep a merge patch may go; what the decoder lets through
 // is deeper than any description.
 const maxPatch = 64
@@ -29,4 +31,28 @@ func mergePatch(doc, patch any, depth int) (any, bool) {
 		}
 	}
 	return out, true
+}
+
+// difference is the merge patch that makes is of was.
+func difference(was, is map[string]any) map[string]any {
+	out := map[string]any{}
+	for name := range was {
+		if _, ok := is[name]; !ok {
+			out[name] = nil
+		}
+	}
+	for name, v := range is {
+		old, had := was[name]
+		a, before := old.(map[string]any)
+		b, now := v.(map[string]any)
+		switch {
+		case before && now:
+			if d := difference(a, b); len(d) > 0 {
+				out[name] = d
+			}
+		case !had || !reflect.DeepEqual(old, v):
+			out[name] = v
+		}
+	}
+	return out
 }

@@ -52,6 +52,7 @@ func (t *Twins) drop(th *thing) {
 		heap.Remove(&t.due, th.slot)
 	}
 	t.unwatchAlarms(th)
+	t.looks(th)
 	delete(t.things, th.id)
 }
 
@@ -68,8 +69,8 @@ func (t *Twins) Undescribe(id string) bool {
 		return false
 	}
 	t.unwatchAlarms(th)
+	t.looks(th)
 	th.td = nil
-	th.served.Store(nil)
 	c := realtime.Change{Thing: id}
 	now := t.cfg.Now().UnixMilli()
 	for name, p := range th.props {
@@ -89,7 +90,7 @@ func (t *Twins) Undescribe(id string) bool {
 		th.wasMarked = true
 		c.TS, c.Marks = stamp(th.newest), th.marks()
 	}
-	u := realtime.Update{Seq: t.seq, Changes: []realtime.Change{c}}
+	u := realtime.Update{Seq: t.seq, Changes: []realtime.Change{c}, Described: t.described()}
 	t.mu.Unlock()
 	t.tell(u)
 	return true

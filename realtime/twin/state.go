@@ -34,7 +34,11 @@ type thing struct {
 	due  int64 // when to look for stale values again, ms; 0 when not in the heap
 	slot int   // place in the heap
 
-	served atomic.Pointer[document] // what TD answers; nil when it must be built again
+	served  atomic.Pointer[document] // what TD answers; nil when it must be built again
+	news    bool                     // it looks different, and that was not told yet
+	listed  bool                     // that it is there was told
+	differs bool                     // a device sent what is not described
+	was     map[string]any           // how it looked before; nil when nobody wants to know
 
 	// Scratch of Apply: valid when round is that of the bundle being applied.
 	round  uint64

@@ -76,8 +76,9 @@ func (t *Twins) putAll(all []*description) error {
 			u.Changes = append(u.Changes, realtime.Change{Thing: th.id, TS: stamp(th.newest), Marks: after})
 		}
 	}
+	u.Described = t.described()
 	t.mu.Unlock()
-	if len(u.Changes) > 0 {
+	if len(u.Changes)+len(u.Described) > 0 {
 		t.tell(u)
 	}
 	if full {
@@ -100,8 +101,8 @@ func equal(a, b map[string]string) bool {
 
 // describe puts d on th.
 func (t *Twins) describe(th *thing, d *description) {
+	t.looks(th)
 	th.td = d
-	th.served.Store(nil)
 	now := t.cfg.Now().UnixMilli()
 	defer t.watchAlarms(th, t.unwatchAlarms(th)) // before a property goes with its points
 	for name, s := range d.props {

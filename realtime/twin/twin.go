@@ -37,6 +37,7 @@ package twin
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"echotwin/realtime"
@@ -101,6 +102,9 @@ type Twins struct {
 	alarms   alarms
 	stats    Stats
 
+	news      []*thing    // that came, went or look different since the last telling
+	wantDiffs atomic.Bool // whether somebody wants to know in what
+
 	carriers sync.WaitGroup // of commands that nobody waits for; grows only under mu and while life lasts
 }
 
@@ -149,9 +153,10 @@ func (t *Twins) OnChange(f func(realtime.Update)) {
 
 // tellAll tells everything there is. The caller holds turn.
 func (t *Twins) tellAll() {
-	t.mu.RLock()
+	t.mu.Lock()
 	u := t.everything()
-	t.mu.RUnlock()
+	t.described() // is no news to somebody who begins
+	t.mu.Unlock()
 	if len(u.Changes) > 0 {
 		t.tell(u)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -161,12 +162,19 @@ func (p *plant) answer(cmd, data string) {
 type listener struct {
 	mu      sync.Mutex
 	updates []realtime.Update
+	looks   []string // how things were described, which is no change of state
 	texts   []string // each update as it was when it was told
 }
 
 func (l *listener) hear(u realtime.Update) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, d := range u.Described {
+		l.looks = append(l.looks, strings.TrimSpace(d.How+" "+d.Thing+" "+string(d.Diff)))
+	}
+	if len(u.Described) > 0 && len(u.Changes)+len(u.Facts) == 0 {
+		return
+	}
 	l.updates = append(l.updates, u)
 	l.texts = append(l.texts, fmt.Sprintf("%+v", asText(u)))
 }

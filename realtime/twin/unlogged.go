@@ -45,8 +45,9 @@ func (t *Twins) ShowUnlogged(records []realtime.Record) {
 			a.u.Changes[i].TS = stamp(max(ts, a.u.Changes[i].TS.UnixMilli()))
 		}
 	}
+	a.u.Described = t.described()
 	t.mu.Unlock()
-	if len(a.u.Changes) > 0 {
+	if len(a.u.Changes)+len(a.u.Described) > 0 {
 		t.tell(a.u)
 	}
 }
@@ -58,6 +59,7 @@ func (a *applying) unlogged(r *realtime.Record, shown map[string]int64) {
 	}
 	ts, at := r.TS.UnixMilli(), r.At.UnixMilli()
 	taken := false
+	defer a.differs(th)
 	for i := range r.Values {
 		v := &r.Values[i]
 		p := th.property(v.Name)
