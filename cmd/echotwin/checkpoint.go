@@ -31,14 +31,23 @@ type checkpoints struct {
 	mu         sync.Mutex // one save at a time
 	seq        uint64     // of the newest checkpoint
 	generation string
+	size       int // bytes of it
 }
 
 // A start has to read the log after the newest checkpoint: what came in every,
-// or muchLog bytes, and what came while it was made.
+// or muchLog bytes, and what came while it was made. A large checkpoint is made
+// less often, so that no more is written for checkpoints than for the log.
 const (
 	every   = 10 * time.Second
-	muchLog = 8 << 20
+	muchLog = 2 << 20
 )
+
+// much is how many bytes of the log are worth a checkpoint.
+func (k *checkpoints) much() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return uint64(max(muchLog, k.size))
+}
 
 // A head names the current checkpoint. One of another epoch belongs to a log
 // that is gone, and is not read.
@@ -83,7 +92,7 @@ func (k *checkpoints) restore(ctx context.Context, twins *twin.Twins, log *slog.
 	if err := k.bus.Beyond(ctx, seq); err != nil {
 		return err
 	}
-	k.seq, k.generation = seq, h.Generation
+	k.seq, k.generation, k.size = seq, h.Generation, sizeOf(chunks)
 	k.hold.Read(seq)
 	if k.alone {
 		k.sweep(ctx, log)
@@ -116,7 +125,7 @@ func (k *checkpoints) keep(ctx context.Context, twins *twin.Twins, written func(
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			if w := written(); time.Since(at) >= every || w-bytes >= muchLog {
+			if w := written(); time.Since(at) >= every || w-bytes >= k.much() {
 				k.save(ctx, twins, log)
 				at, bytes = time.Now(), w
 			}
@@ -145,7 +154,7 @@ func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Log
 		return
 	}
 	old := k.generation
-	k.seq, k.generation = seq, h.Generation
+	k.seq, k.generation, k.size = seq, h.Generation, sizeOf(chunks)
 	k.hold.Read(seq)
 	for i := 0; old != ""; i++ {
 		key := head{Generation: old}.key(i)
@@ -154,6 +163,13 @@ func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Log
 		}
 		_ = k.bucket.Delete(ctx, key) // sweep finds what stays
 	}
+}
+
+func sizeOf(chunks [][]byte) (n int) {
+	for _, c := range chunks {
+		n += len(c)
+	}
+	return n
 }
 
 func (k *checkpoints) write(ctx context.Context, h head, chunks [][]byte) error {

@@ -47,10 +47,10 @@ type receipt struct {
 	Unknown string            `json:"unknown,omitempty"` // nobody knows
 }
 
+var subjects = strings.NewReplacer("/", ".", "+", "*", "#", ">")
+
 // subjectOf turns a topic or a filter of commands into a subject of the bus.
-func subjectOf(topic string) string {
-	return "echotwin." + strings.NewReplacer("/", ".", "+", "*", "#", ">").Replace(topic)
-}
+func subjectOf(topic string) string { return "echotwin." + subjects.Replace(topic) }
 
 // heard is the door's Heard.
 func (r *router) heard(filter string, on bool) {

@@ -46,6 +46,9 @@ func serve(ctx context.Context, cfg *config, ready func(addresses)) error {
 	// A start makes much and frees little; collecting would take a fifth of it.
 	collect := debug.SetGCPercent(400)
 	s, err := build(ctx, cfg, log)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it was to stop before it was built
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,7 +36,11 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.listenAddr())
 	if err != nil {
 		stopInner()
-		return fmt.Errorf("the web server (PORT): %w", err)
+		stopped := g.Wait() // close must not take from them what they use
+		if ctx.Err() != nil {
+			return stopped // it was to stop before it served
+		}
+		return errors.Join(fmt.Errorf("the web server (PORT): %w", err), stopped)
 	}
 	web := &http.Server{Handler: s.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
@@ -54,6 +59,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	}
 	s.announce(a)
 	ready(a)
+	close(s.serves)
 
 	select {
 	case <-ctx.Done():

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -51,58 +50,16 @@ type stages struct {
 	notify  *notify.Notify
 	server  *server.Server
 
-	saved *checkpoints
-	filed func() // ends the writing of facts
-	demo  demoLine
-}
-
-// prepare makes the data folder and the secret of development, and refuses
-// what must not run in production.
-func prepare(cfg *config, log *slog.Logger) error {
-	if cfg.production() {
-		if wrong := auth.CheckProduction(cfg.SessionSecret, cfg.AdminPassword); len(wrong) > 0 {
-			return fmt.Errorf("this must not run in production:\n  - %s", strings.Join(wrong, "\n  - "))
-		}
-	}
-	if cfg.HistoryURL != "" {
-		if err := history.CheckURL(cfg.HistoryURL); err != nil {
-			return fmt.Errorf("the store of history (HISTORY_URL): %w", err)
-		}
-	}
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("the data folder (ECHOTWIN_DATA): %w", err)
-	}
-	if err := migrate(cfg.Data, log); err != nil {
-		return err
-	}
-	if cfg.SessionSecret == "" {
-		secret, err := keptSecret(filepath.Join(cfg.Data, "session-secret"))
-		if err != nil {
-			return err
-		}
-		cfg.SessionSecret = secret
-	}
-	return nil
-}
-
-// keptSecret reads the secret that development makes for itself, so that a
-// restart does not sign everybody out.
-func keptSecret(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err == nil && len(b) >= auth.MinSecret {
-		return string(b), nil
-	}
-	secret := rand.Text() + rand.Text()
-	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
-		return "", fmt.Errorf("keeping the session secret: %w", err)
-	}
-	return secret, nil
+	saved  *checkpoints
+	filed  func()        // ends the writing of facts
+	serves chan struct{} // closed when it does; what can wait begins then
+	demo   demoLine
 }
 
 // build makes the stages and connects them. What it began is ended when it
 // fails.
 func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err error) {
-	s := &stages{cfg: cfg, log: log, demo: newDemoLine(cfg)}
+	s := &stages{cfg: cfg, log: log, demo: newDemoLine(cfg), serves: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -117,7 +74,7 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	if err = s.openAuth(ctx); err != nil {
 		return nil, err
 	}
-	if s.facts, err = s.bus.Facts(ctx, bus.FactsConfig{MaxBytes: int64(cfg.FactsSize), MaxAge: time.Duration(cfg.FactsAge)}); err != nil {
+	if s.facts, err = s.bus.Facts(ctx, bus.FactsConfig{MaxBytes: int64(cfg.FactsSize), MaxAge: time.Duration(cfg.FactsAge), Begin: s.serves}); err != nil {
 		return nil, err
 	}
 	s.clock = ingest.NewClock(log)
@@ -134,7 +91,7 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	s.history = history.New(history.Config{
 		Dir: filepath.Join(cfg.Data, "history"), URL: cfg.HistoryURL, Log: s.bus, Describe: s.describe,
 		Retention: time.Duration(cfg.HistoryAge), MaxBytes: int64(cfg.HistorySize), RollupRetention: time.Duration(cfg.HistoryRollups), Late: time.Duration(cfg.HistoryLate),
-		Logger: log,
+		Begin: s.serves, Logger: log,
 	})
 	s.hub = hub.New(hub.Config{
 		Epoch:        s.bus.Epoch(),

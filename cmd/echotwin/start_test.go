@@ -11,8 +11,10 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -73,10 +75,13 @@ func start(t testing.TB, env map[string]string) (addresses, func()) {
 // process that it can kill.
 func TestMain(m *testing.M) {
 	if os.Getenv("ECHOTWIN_TEST_SERVE") != "" {
-		ctx := context.Background()
-		err := run(ctx, nil, os.Getenv, func(a addresses) { fmt.Printf("%s %s\n", a.HTTP, a.MQTT) })
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		if err := run(ctx, nil, os.Getenv, func(a addresses) { fmt.Printf("%s %s\n", a.HTTP, a.MQTT) }); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

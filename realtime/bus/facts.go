@@ -34,6 +34,10 @@ type Facts struct {
 	since  uint64 // facts up to here came before the stream was made
 	wake   chan struct{}
 
+	gate   <-chan struct{} // closed when Run may begin
+	urgent chan struct{}   // closed when it cannot wait for that
+	press  sync.Once       // closes urgent
+
 	// What may wait for a stream that does not store.
 	most, mostBytes int
 
@@ -54,6 +58,10 @@ type Facts struct {
 type FactsConfig struct {
 	MaxBytes int64         // zero means 256 MB
 	MaxAge   time.Duration // zero means a year; never less than the log is kept
+
+	// Begin is closed when storing may begin, so that a start is not held up by
+	// what can wait. Nil means at once.
+	Begin <-chan struct{}
 }
 
 // A place orders the facts of one log.
@@ -101,7 +109,10 @@ func (b *Bus) Facts(ctx context.Context, cfg FactsConfig) (*Facts, error) {
 	}
 	// What the log can tell again must be known here, or it would be told twice.
 	cfg.MaxAge = max(cfg.MaxAge, b.cfg.MaxAge)
-	f := &Facts{bus: b, wake: make(chan struct{}, 1), most: maxFacts, mostBytes: maxFactBytes}
+	f := &Facts{bus: b, wake: make(chan struct{}, 1), gate: cfg.Begin, urgent: make(chan struct{}), most: maxFacts, mostBytes: maxFactBytes}
+	if cfg.Begin == nil {
+		f.hurry()
+	}
 	if err := f.open(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("bus: open the facts: %w", err)
 	}
@@ -235,6 +246,9 @@ func (f *Facts) add(seq uint64, facts []realtime.Fact) {
 		f.queue = append(f.queue, filed{f.newest, one})
 		f.bytes += len(one.Body)
 	}
+	if len(f.queue) > f.most/2 || f.bytes > f.mostBytes/2 {
+		f.hurry()
+	}
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -260,6 +274,7 @@ func (f *Facts) Stored() uint64 {
 // checkpoint that is older than the facts is what keeps them from being lost.
 func (f *Facts) Wait(ctx context.Context, seq uint64) error {
 	for f.Stored() < seq {
+		f.hurry()
 		if !pause(ctx, 2*time.Millisecond) {
 			return fmt.Errorf("bus: the facts are stored up to %d, not %d: %w", f.Stored(), seq, ctx.Err())
 		}
@@ -300,7 +315,12 @@ func (f *Facts) Ready() error {
 	return nil
 }
 
-// Run stores what is handed over until ctx ends.
+// hurry has Run begin.
+func (f *Facts) hurry() { f.press.Do(func() { close(f.urgent) }) }
+
+// Run stores what is handed over until ctx ends. It begins when FactsConfig.Begin
+// is closed, and before that when somebody waits for facts, or when half of
+// those wait that may.
 func (f *Facts) Run(ctx context.Context) error {
 	if err := f.bus.enter(); err != nil {
 		return err
@@ -309,6 +329,11 @@ func (f *Facts) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(f.bus.closing, cancel)()
+	select {
+	case <-f.gate:
+	case <-f.urgent:
+	case <-ctx.Done():
+	}
 	failing := false
 	for ctx.Err() == nil {
 		if f.bus.Fault() != nil {

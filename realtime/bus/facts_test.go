@@ -183,6 +183,49 @@ func TestTooManyFactsLeaveNoHole(t *testing.T) {
 	}
 }
 
+// A start does not write facts before it serves. Whoever waits for them, and
+// what would be too many, does not wait for that.
+func TestFactsBeginWhenTheyMayOrMust(t *testing.T) {
+	for name, must := range map[string]func(f *Facts, begin chan struct{}){
+		"it may":           func(f *Facts, begin chan struct{}) { close(begin) },
+		"somebody waits":   func(f *Facts, _ chan struct{}) { stored(t, f, 1) },
+		"many wait":        func(f *Facts, _ chan struct{}) { f.Add(2, []realtime.Fact{event("a/1", "2"), event("a/1", "3")}) },
+		"large ones wait":  func(f *Facts, _ chan struct{}) { f.Add(2, []realtime.Fact{event("a/1", strings.Repeat("x", 600))}) },
+		"it is never open": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t, Config{Dir: t.TempDir()})
+			begin := make(chan struct{})
+			f, err := b.Facts(t.Context(), FactsConfig{Begin: begin})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.most, f.mostBytes = 4, 1000
+			f.Add(1, []realtime.Fact{event("a/1", "1")})
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() { defer close(ended); _ = f.Run(ctx) }()
+			if got := f.Stored(); got != 0 {
+				t.Errorf("facts are stored up to %d before they may be", got)
+			}
+			if must != nil {
+				must(f, begin)
+				for f.Stats().Waiting > 0 {
+					time.Sleep(time.Millisecond)
+				}
+				if got := f.Stored(); got == 0 || f.Stats().Written == 0 {
+					t.Errorf("stored up to %d, %d written", got, f.Stats().Written)
+				}
+			}
+			cancel()
+			<-ended
+			if must == nil && f.Stats().Written != 0 {
+				t.Error("facts were written")
+			}
+		})
+	}
+}
+
 // Two nodes hand over the same facts, and each is there once.
 func TestTwoNodesWriteEachFactOnce(t *testing.T) {
 	s := outside(t, server.Options{StoreDir: t.TempDir()})

@@ -50,6 +50,10 @@ type Config struct {
 	RollupRetention time.Duration
 	Late            time.Duration // how much older than the newest sample one may be; zero means 7 days
 
+	// Begin is closed when Run may open the store and read the log, so that a
+	// start is not held up by what can wait. Nil means at once.
+	Begin <-chan struct{}
+
 	Now    func() time.Time // nil means time.Now
 	Logger *slog.Logger     // nil means slog.Default()
 }
@@ -185,6 +189,13 @@ func (h *History) Ready() error {
 // and reads from the log what is missing.
 func (h *History) Run(ctx context.Context) error {
 	defer h.end()
+	if h.cfg.Begin != nil {
+		select {
+		case <-h.cfg.Begin:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 	for {
 		err := h.once(ctx)
 		if ctx.Err() != nil {

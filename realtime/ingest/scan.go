@@ -230,6 +230,8 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
+var pointers = strings.NewReplacer("~", "~0", "/", "~1")
+
 // pointer escapes a name as a part of a JSON pointer, and keeps it short.
 func pointer(name string) string {
 	const most = realtime.MaxSegments * (realtime.MaxSegment + 1) // any thing's id
@@ -239,5 +241,5 @@ func pointer(name string) string {
 	if !strings.ContainsAny(name, "~/") && utf8.ValidString(name) {
 		return name
 	}
-	return strings.ToValidUTF8(strings.NewReplacer("~", "~0", "/", "~1").Replace(name), "\uFFFD")
+	return strings.ToValidUTF8(pointers.Replace(name), "\uFFFD")
 }

@@ -242,7 +242,7 @@ func float(v any, otherwise float64) float64 {
 	return f
 }
 
+var pointers = strings.NewReplacer("~", "~0", "/", "~1")
+
 // escape makes a name a part of a JSON pointer.
-func escape(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-}
+func escape(name string) string { return pointers.Replace(name) }
