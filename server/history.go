@@ -96,60 +96,17 @@ func (s *Server) historyQuery(c echo.Context) (q historyQuery, err error) {
 	return q, nil
 }
 
-// The times between which anything can have been measured.
-var (
-	earliest = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	latest   = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
-// moment reads a point in time: RFC 3339, ms since 1970, now, or how long ago.
+// moment reads a point in time, as realtime.ParseMoment does.
 func moment(c echo.Context, name, otherwise string, now time.Time) (time.Time, error) {
 	text := c.QueryParam(name)
 	if text == "" {
 		text = otherwise
 	}
-	t, ok := parseMoment(text, now)
-	if !ok {
-		return t, &realtime.Problem{Code: realtime.CodeMalformed, At: "?" + name,
-			Message: name + " " + strconv.Quote(clip(text)) + " is no time: want RFC 3339 (2026-11-23T08:00:00Z), milliseconds since 1970, now, or how long ago (-90s, -1h, -7d)"}
-	}
-	if t.Before(earliest) || t.After(latest) {
-		lo, hi := float64(earliest.UnixMilli()), float64(latest.UnixMilli())
-		return t, &realtime.Problem{Code: realtime.CodeOutOfRange, At: "?" + name, Minimum: &lo, Maximum: &hi,
-			Message: name + " " + strconv.Quote(clip(text)) + " is not between the years 2000 and 2200"}
+	t, p := realtime.ParseMoment(text, now, "?"+name)
+	if p != nil {
+		return t, p
 	}
 	return t, nil
-}
-
-func parseMoment(text string, now time.Time) (time.Time, bool) {
-	if text == "now" {
-		return now, true
-	}
-	if ms, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return time.UnixMilli(ms).UTC(), true
-	}
-	if back, ok := strings.CutPrefix(text, "-"); ok {
-		d, ok := parseAgo(back)
-		return now.Add(-d), ok
-	}
-	// A + of a time zone that was not escaped arrives as a space.
-	t, err := time.Parse(time.RFC3339, strings.ReplaceAll(text, " ", "+"))
-	return t, err == nil
-}
-
-// parseAgo reads a duration of one unit, days, weeks and years included.
-func parseAgo(text string) (time.Duration, bool) {
-	for unit, d := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour, "y": 365 * 24 * time.Hour} {
-		if n, ok := strings.CutSuffix(text, unit); ok {
-			f, err := strconv.ParseFloat(n, 64)
-			if err != nil || f < 0 || f*float64(d) > float64(1<<62) {
-				return 0, false
-			}
-			return time.Duration(f * float64(d)), true
-		}
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil && d >= 0
 }
 
 // readHistory answers GET /api/history.

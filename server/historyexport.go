@@ -211,7 +211,7 @@ func plain(v json.RawMessage, isTime bool) string {
 	case isTime:
 		ms, err := strconv.ParseInt(string(v), 10, 64)
 		if err == nil {
-			return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+			return realtime.Stamp(time.UnixMilli(ms))
 		}
 	case len(v) > 0 && v[0] == '"':
 		var s string

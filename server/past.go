@@ -36,7 +36,7 @@ func (s *Server) pastMoment(c echo.Context) (time.Time, bool, error) {
 	if s.Past == nil {
 		return at, true, problem(realtime.CodeUnavailable, "this server keeps no history")
 	}
-	return at.Truncate(time.Millisecond), true, nil
+	return at, true, nil
 }
 
 // listStates answers GET /api/things?at=: what the things were, by id. It takes

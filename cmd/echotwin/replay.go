@@ -46,9 +46,31 @@ type past struct {
 	history *history.History
 	facts   *bus.Facts
 	twins   *twin.Twins
+	looks   chan struct{} // one for each question that may be read at once
 }
 
-func (s *stages) past() past { return past{s.history, s.facts, s.twins} }
+func (s *stages) past() past { return past{s.history, s.facts, s.twins, s.looks} }
+
+// Each question about a moment has twins of its own while it is read, so few are
+// at once; the others wait, and not for long.
+const (
+	maxLooks = 4
+	lookWait = 5 * time.Second
+)
+
+// look waits for a turn to read a moment. The caller ends it by leave.
+func (p past) look(ctx context.Context) (leave func(), err error) {
+	wait := time.NewTimer(lookWait)
+	defer wait.Stop()
+	select {
+	case p.looks <- struct{}{}:
+		return func() { <-p.looks }, nil
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	most := float64(maxLooks)
+	return nil, &realtime.Problem{Code: realtime.CodeUnavailable, Maximum: &most, Message: fmt.Sprintf("%d questions about the past are answered at once, and others were first; try again in a moment", maxLooks)}
+}
 
 // check says why a moment cannot be shown, or nil.
 func (p past) check(at time.Time, place string) error {
@@ -64,18 +86,21 @@ func (p past) check(at time.Time, place string) error {
 	case at.Before(since):
 		least := float64(since.UnixMilli())
 		return &realtime.Problem{Code: realtime.CodeOutOfRange, At: place, Minimum: &least,
-			Message: fmt.Sprintf("%s is before what is kept; history begins at %s", stamp(at), stamp(since))}
+			Message: fmt.Sprintf("%s is before what is kept; history begins at %s", realtime.Stamp(at), realtime.Stamp(since))}
 	}
 	return nil
 }
-
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // States is what the things that accept says yes to were at a moment, by id.
 func (p past) States(ctx context.Context, patterns []string, accept func(thing string) bool, at time.Time) ([]twin.State, error) {
 	if err := p.check(at, "?at"); err != nil {
 		return nil, err
 	}
+	leave, err := p.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	tape, err := p.begin(ctx, hub.Past{Patterns: patterns, See: accept, From: at})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"echotwin/realtime"
 )
 
 // A pastFrame is what these tests read of a frame of a replay.
@@ -64,13 +66,13 @@ func (c *client) publish(m morning) {
 	c.t.Helper()
 	var b bytes.Buffer
 	for i := range m.n {
-		fmt.Fprintf(&b, `,{"ts":%q,"force":%d,"mode":%q}`, stamp(m.at(i)), i, []string{"auto", "hand"}[i/10%2])
+		fmt.Fprintf(&b, `,{"ts":%q,"force":%d,"mode":%q}`, realtime.Stamp(m.at(i)), i, []string{"auto", "hand"}[i/10%2])
 	}
 	code, body := c.do("POST", "/api/telemetry/"+press, "["+b.String()[1:]+"]")
 	if code != 202 {
 		c.t.Fatalf("publishing the past: %d %s", code, body)
 	}
-	code, body = c.do("POST", "/api/telemetry/bench/hidden", fmt.Sprintf(`[{"ts":%q,"x":1},{"ts":%q,"x":2}]`, stamp(m.at(0)), stamp(m.at(5))))
+	code, body = c.do("POST", "/api/telemetry/bench/hidden", fmt.Sprintf(`[{"ts":%q,"x":1},{"ts":%q,"x":2}]`, realtime.Stamp(m.at(0)), realtime.Stamp(m.at(5))))
 	if code != 202 {
 		c.t.Fatalf("publishing what is hidden: %d %s", code, body)
 	}
@@ -108,7 +110,7 @@ func (s *sequence) take(f pastFrame) {
 		s.t.Errorf("the replay shows force %s, want %d", v, newest)
 	}
 	if at, err := time.Parse(time.RFC3339, f.At); err != nil || at.Before(s.m.at(newest)) || at.After(s.m.at(s.next)) {
-		s.t.Errorf("force %d is shown at %s, want %s", newest, f.At, stamp(s.m.at(newest)))
+		s.t.Errorf("force %d is shown at %s, want %s", newest, f.At, realtime.Stamp(s.m.at(newest)))
 	}
 }
 
@@ -125,8 +127,8 @@ func TestReplayOverWebSocketIsWhatWasPublished(t *testing.T) {
 	ws := c.watch("?path=" + press)
 	ws.until("the present", func(f frame) bool { return f.value(press, "force") == "777" })
 
-	ws.send(fmt.Sprintf(`{"type":"replay","id":1,"from":%d,"to":%q,"speed":15}`, m.begin.UnixMilli(), stamp(m.at(40))))
-	ws.past("the answer", func(f pastFrame) bool { return f.Type == "replaying" && f.At == stamp(m.begin) })
+	ws.send(fmt.Sprintf(`{"type":"replay","id":1,"from":%d,"to":%q,"speed":15}`, m.begin.UnixMilli(), realtime.Stamp(m.at(40))))
+	ws.past("the answer", func(f pastFrame) bool { return f.Type == "replaying" && f.At == realtime.Stamp(m.begin) })
 	seen := &sequence{t: t, m: m}
 	mode, modes := "", 0
 	end := ws.past("the end", func(f pastFrame) bool {
@@ -138,7 +140,7 @@ func TestReplayOverWebSocketIsWhatWasPublished(t *testing.T) {
 		}
 		return f.Type == "replayed"
 	})
-	if seen.next != 41 || end.Reason != "end" || end.At != stamp(m.at(40)) {
+	if seen.next != 41 || end.Reason != "end" || end.At != realtime.Stamp(m.at(40)) {
 		t.Errorf("the replay showed %d readings and ended with %+v, want 41 and the moment asked for", seen.next, end)
 	}
 	if mode != `"auto"` || modes != 5 {
@@ -162,7 +164,7 @@ func TestReplayOverWebSocketIsWhatWasPublished(t *testing.T) {
 	ws.send(fmt.Sprintf(`{"type":"replay","from":%d,"speed":5}`, jammed.Add(-time.Second).UnixMilli()))
 	f := ws.past("the event", func(f pastFrame) bool { return f.Type == "event" })
 	if at, err := time.Parse(time.RFC3339, f.At); f.Name != "jam" || !f.Replay || err != nil || at.Before(jammed.Truncate(time.Millisecond)) || at.After(told) {
-		t.Errorf("the event is replayed as %+v, want it between %s and %s", f, stamp(jammed), stamp(told))
+		t.Errorf("the event is replayed as %+v, want it between %s and %s", f, realtime.Stamp(jammed), realtime.Stamp(told))
 	}
 	if end := ws.past("the end", func(f pastFrame) bool { return f.Type == "replayed" }); end.Reason != "present" {
 		t.Errorf("a replay that has caught up ends with %+v", end)
@@ -269,15 +271,15 @@ func TestThePastSaysWhatItCannotShow(t *testing.T) {
 	m := aMorning(11)
 	c.publish(m)
 	for path, want := range map[string]string{
-		"/events?path=bench/**&replay=1":                                 "422 out_of_range ?replay minimum",
-		"/events?path=bench/**&replay=2999-01-01T00:00:00Z":              "422 out_of_range ?replay maximum",
-		"/events?path=bench/**&replay=noon":                              "400 malformed ?replay",
-		"/events?path=bench/**&speed=700&replay=" + stamp(m.begin):       "422 out_of_range ?speed minimum maximum",
-		"/api/things?at=2099-01-01T00:00:00Z":                            "422 out_of_range ?at maximum",
-		"/api/things?at=2001-01-01T00:00:00Z":                            "422 out_of_range ?at minimum",
-		"/api/things?at=noon":                                            "400 malformed ?at",
-		"/api/things/bench/none/state?at=" + stamp(m.at(5)):              "404 not_found",
-		"/api/things/" + press + "/state?at=" + stamp(m.begin.Add(-1e9)): "422 out_of_range ?at minimum",
+		"/events?path=bench/**&replay=1":                                          "422 out_of_range ?replay minimum",
+		"/events?path=bench/**&replay=2999-01-01T00:00:00Z":                       "422 out_of_range ?replay maximum",
+		"/events?path=bench/**&replay=noon":                                       "400 malformed ?replay",
+		"/events?path=bench/**&speed=700&replay=" + realtime.Stamp(m.begin):       "422 out_of_range ?speed minimum maximum",
+		"/api/things?at=2099-01-01T00:00:00Z":                                     "422 out_of_range ?at maximum",
+		"/api/things?at=2001-01-01T00:00:00Z":                                     "422 out_of_range ?at minimum",
+		"/api/things?at=noon":                                                     "400 malformed ?at",
+		"/api/things/bench/none/state?at=" + realtime.Stamp(m.at(5)):              "404 not_found",
+		"/api/things/" + press + "/state?at=" + realtime.Stamp(m.begin.Add(-1e9)): "422 out_of_range ?at minimum",
 	} {
 		code, body := c.do("GET", path, "")
 		var p struct {
@@ -317,18 +319,18 @@ func TestStateAtAMoment(t *testing.T) {
 		}
 	}
 	at := m.at(20).Add(500 * time.Millisecond)
-	code, body := c.do("GET", "/api/things/"+press+"/state?at="+stamp(at), "")
+	code, body := c.do("GET", "/api/things/"+press+"/state?at="+realtime.Stamp(at), "")
 	s := decode[state](t, body)
 	force := s.Properties["force"]
 	if code != 200 || string(force.Value) != "20" || !force.TS.Equal(m.at(20)) || force.Age != 0.5 || force.Seq != 0 || string(s.Properties["mode"].Value) != `"auto"` {
 		t.Errorf("the state at 20.5 s: %d %s", code, body)
 	}
-	code, body = c.do("GET", "/api/things?path=bench/**&at="+stamp(at), "")
+	code, body = c.do("GET", "/api/things?path=bench/**&at="+realtime.Stamp(at), "")
 	all := decode[[]state](t, body)
 	if code != 200 || len(all) != 2 || all[0].Thing != "bench/hidden" || all[1].Thing != press {
 		t.Errorf("the things at 20.5 s: %d %s", code, body)
 	}
-	code, body, header := c.full("GET", "/api/things?path=bench/**&limit=1&at="+stamp(at), "")
+	code, body, header := c.full("GET", "/api/things?path=bench/**&limit=1&at="+realtime.Stamp(at), "")
 	if all := decode[[]state](t, body); code != 200 || len(all) != 1 || !strings.Contains(header.Get("Link"), "after=bench") {
 		t.Errorf("a page of the past: %d %s, link %q", code, body, header.Get("Link"))
 	}
@@ -337,13 +339,13 @@ func TestStateAtAMoment(t *testing.T) {
 	_, body = c.do("POST", "/api/tokens", `{"name":"press","scopes":["read"],"things":["`+press+`"]}`)
 	token := "Bearer " + decode[struct{ Token string }](t, body).Token
 	none := newClient(t, a)
-	if _, body = none.do("GET", "/api/things?at="+stamp(at), "", "Authorization", token); len(decode[[]state](t, body)) != 1 {
+	if _, body = none.do("GET", "/api/things?at="+realtime.Stamp(at), "", "Authorization", token); len(decode[[]state](t, body)) != 1 {
 		t.Errorf("a token for the press alone sees %s", body)
 	}
-	if code, body = none.do("GET", "/api/things/bench/hidden/state?at="+stamp(at), "", "Authorization", token); code != 404 {
+	if code, body = none.do("GET", "/api/things/bench/hidden/state?at="+realtime.Stamp(at), "", "Authorization", token); code != 404 {
 		t.Errorf("what is hidden from the token: %d %s", code, body)
 	}
-	query := url.Values{"path": {"bench/**"}, "replay": {stamp(m.begin)}, "to": {stamp(m.at(10))}, "speed": {"100"}, "format": {"ndjson"}}
+	query := url.Values{"path": {"bench/**"}, "replay": {realtime.Stamp(m.begin)}, "to": {realtime.Stamp(m.at(10))}, "speed": {"100"}, "format": {"ndjson"}}
 	req, err := http.NewRequest("GET", c.base+"/events?"+query.Encode(), nil)
 	if err != nil {
 		t.Fatal(err)

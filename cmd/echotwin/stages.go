@@ -54,12 +54,13 @@ type stages struct {
 	filed  func()        // ends the writing of facts
 	serves chan struct{} // closed when it does; what can wait begins then
 	demo   demoLine
+	looks  chan struct{} // see past
 }
 
 // build makes the stages and connects them. What it began is ended when it
 // fails.
 func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err error) {
-	s := &stages{cfg: cfg, log: log, demo: newDemoLine(cfg), serves: make(chan struct{})}
+	s := &stages{cfg: cfg, log: log, demo: newDemoLine(cfg), serves: make(chan struct{}), looks: make(chan struct{}, maxLooks)}
 	defer func() {
 		if err != nil {
 			s.close()

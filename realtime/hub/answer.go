@@ -75,7 +75,7 @@ func (s *shard) hear(c *conn, m *message, old *recalled) {
 			p = s.command(c, m)
 		}
 	case "ping":
-		s.say(c, "pong", plain{Type: "pong", ID: m.ID, TS: time.Now().UTC().Format("2006-01-02T15:04:05.000Z")})
+		s.say(c, "pong", plain{Type: "pong", ID: m.ID, TS: realtime.Stamp(time.Now())})
 	case "help":
 		s.help(c, m.ID)
 	default:
@@ -173,7 +173,7 @@ func (s *shard) ping(c *conn) {
 	}
 	at := ""
 	if s.hub.clock != nil {
-		at = stamp(s.hub.clock())
+		at = realtime.Stamp(s.hub.clock())
 	}
 	s.say(c, "ping", struct {
 		Type   string `json:"type"`
@@ -181,7 +181,7 @@ func (s *shard) ping(c *conn) {
 		TS     string `json:"ts"`
 		Replay bool   `json:"replay,omitempty"`
 		At     string `json:"at,omitempty"` // where a replay is
-	}{"ping", seq, stamp(time.Now()), at != "", at})
+	}{"ping", seq, realtime.Stamp(time.Now()), at != "", at})
 }
 
 // setViewer makes somebody the connection's owner: the one who signs in, or the

@@ -55,6 +55,7 @@ var (
 	descRefused  = desc("refused_total", "Connections that were not let in, by the limit that they met.", "reason")
 	descSubs     = desc("subscriptions", "Open subscriptions.")
 	descThings   = desc("things", "Things with a state.")
+	descReplays  = desc("replays", "Replays of the past under way, or about to begin.")
 	descRounds   = desc("rounds_total", "Rounds of fan-out.")
 	descFrames   = desc("frames_total", "Frames written.")
 	descBytes    = desc("bytes_total", "Bytes written.")
@@ -80,7 +81,7 @@ var (
 )
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descConns, descClosed, descRefused, descSubs, descThings, descRounds, descFrames, descBytes, descUpdates, descMerged, descStalls, descFacts, descSent, descResyncs, descMissed, descRecalled,
+	for _, d := range []*prometheus.Desc{descConns, descClosed, descRefused, descSubs, descThings, descReplays, descRounds, descFrames, descBytes, descUpdates, descMerged, descStalls, descFacts, descSent, descResyncs, descMissed, descRecalled,
 		descWaited, descLagTime, descLagSeq, descSlow, descFollowed, descViewers, descLifeTime, descLifeBytes, descLifeMerged} {
 		ch <- d
 	}
@@ -123,6 +124,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descSubs, float64(subs))
 	gauge(descThings, float64(things))
+	gauge(descReplays, float64(h.gallery.inside()))
 	count(descRounds, h.stats.rounds.Load())
 	count(descFacts, h.stats.facts.Load())
 	count(descRecalled, h.stats.recalled.Load())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -192,15 +193,25 @@ func (r *reel) state() course {
 // play runs the reel, says that it has ended and stands still until ctx ends.
 func (r *reel) play() {
 	r.run()
+	r.until(r.sayEnd)
+	<-r.ctx.Done()
+}
+
+// until returns when what is asked in the shard of the past is so, or ctx ends.
+func (r *reel) until(is func(*shard) bool) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for r.ctx.Err() == nil && !r.ask(r.sayEnd) {
+	for r.ctx.Err() == nil && !r.ask(is) {
 		select {
 		case <-tick.C:
 		case <-r.ctx.Done():
 		}
 	}
-	<-r.ctx.Done()
+}
+
+// shown says whether the client has all of its snapshots.
+func (r *reel) shown(*shard) bool {
+	return !slices.ContainsFunc(r.inner.subs, func(n *sub) bool { return !n.facts })
 }
 
 // sayEnd follows when the client has been told everything else.
@@ -238,6 +249,13 @@ func (r *reel) run() {
 	r.set(func() { r.stands = false })
 	for {
 		m, ok := r.take()
+		if ok && !m.At.After(r.course.from) {
+			// A snapshot claims all that happened up to its moment, so these facts
+			// would not be told before it.
+			r.set(func() { r.stands = true })
+			r.until(r.shown)
+			r.set(func() { r.stands = false })
+		}
 		if !ok || !r.await(m.At, timer) {
 			break
 		}
@@ -296,7 +314,7 @@ type replayed struct {
 
 // end is what is said when run has returned.
 func (r *reel) end() replayed {
-	f := replayed{Type: "replayed", Replay: true, At: stamp(r.now()), Reason: "present"}
+	f := replayed{Type: "replayed", Replay: true, At: realtime.Stamp(r.now()), Reason: "present"}
 	var p *realtime.Problem
 	switch {
 	case errors.As(r.err, &p):

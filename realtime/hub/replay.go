@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +15,10 @@ import (
 
 // A Replayer reads the past for those who look at it.
 type Replayer interface {
-	// Replay yields what the things were at p.From, as one Moment, and then each
-	// later moment at which something changed, in order, until p.To or, when
-	// that is zero, until it has come up to the present. A moment may be empty:
+	// Replay yields what the things were at p.From, as one Moment, another one with
+	// the facts that still stood then, if there are any, and then each later moment
+	// at which something changed, in order, until p.To or, when that is zero, until
+	// it has come up to the present. A moment may be empty:
 	// it says how far the replay has come, and yield returns when it is shown.
 	// A *realtime.Problem may be shown to the client, and ends the replay like
 	// every other error. It runs in a goroutine of its own.
@@ -35,7 +35,7 @@ type Past struct {
 }
 
 // A Moment is everything that changed at one time. Moments are whole
-// milliseconds, and no two that say something share one.
+// milliseconds, and no two that say something share one, but for the first.
 type Moment struct {
 	At      time.Time
 	Changes []realtime.Change
@@ -96,9 +96,9 @@ func (r *replayRequest) read(was course, now time.Time, at string) (course, *rea
 	case !(c.speed >= least && c.speed <= most):
 		return c, &realtime.Problem{Code: realtime.CodeOutOfRange, At: at + "speed", Minimum: &least, Maximum: &most, Message: fmt.Sprintf("speed %v is not between %v and %v times", c.speed, least, most)}
 	case len(r.From) > 0 && c.from.After(now):
-		return c, &realtime.Problem{Code: realtime.CodeOutOfRange, At: at + "from", Maximum: &latest, Message: fmt.Sprintf("%s is still to come; it is now %s", stamp(c.from), stamp(now))}
+		return c, &realtime.Problem{Code: realtime.CodeOutOfRange, At: at + "from", Maximum: &latest, Message: fmt.Sprintf("%s is still to come; it is now %s", realtime.Stamp(c.from), realtime.Stamp(now))}
 	case !c.to.IsZero() && !c.to.After(c.from):
-		return c, &realtime.Problem{Code: realtime.CodeOutOfRange, At: at + "to", Minimum: &earliest, Message: fmt.Sprintf("to, %s, is not after from, %s", stamp(c.to), stamp(c.from))}
+		return c, &realtime.Problem{Code: realtime.CodeOutOfRange, At: at + "to", Minimum: &earliest, Message: fmt.Sprintf("to, %s, is not after from, %s", realtime.Stamp(c.to), realtime.Stamp(c.from))}
 	}
 	if c.to.After(now) {
 		c.to = time.Time{} // it ends at the present anyway
@@ -106,27 +106,14 @@ func (r *replayRequest) read(was course, now time.Time, at string) (course, *rea
 	return c, nil
 }
 
-// moment reads RFC 3339, milliseconds since 1970, as a number or as text, or how
-// long ago.
+// moment reads a point in time, which is text or a number.
 func moment(raw json.RawMessage, now time.Time, at string) (time.Time, *realtime.Problem) {
 	text := string(bytes.TrimSpace(raw))
 	if unquoted, err := strconv.Unquote(text); err == nil {
 		text = unquoted
 	}
-	if ms, err := strconv.ParseFloat(text, 64); err == nil && ms >= 0 && ms < 1e14 {
-		return time.UnixMilli(int64(ms)).UTC(), nil
-	}
-	if ago, err := time.ParseDuration(text); err == nil && strings.HasPrefix(text, "-") {
-		return now.Add(ago).UTC().Truncate(time.Millisecond), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || t.UnixMilli() < 0 {
-		return t, &realtime.Problem{Code: realtime.CodeMalformed, At: at, Message: fmt.Sprintf("%.40q is no time: want RFC 3339, such as 2026-11-23T08:00:00Z, milliseconds since 1970, or how long ago, such as -90m", text)}
-	}
-	return t.UTC().Truncate(time.Millisecond), nil
+	return realtime.ParseMoment(text, now, at)
 }
-
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // A gallery counts who looks at the past. A replay reads the history again and
 // keeps its own copy of what it shows, so there are fewer of them than of

@@ -24,7 +24,8 @@ import (
 // An archive is a history that tests write: what each thing was before, and
 // then moments in their order.
 type archive struct {
-	moments []Moment // the first is the state before everything
+	moments []Moment        // the first is the state before everything
+	stood   []realtime.Fact // at any beginning
 	least   time.Time
 	fail    error         // instead of the end
 	hold    chan struct{} // each reading after the first waits for one
@@ -43,7 +44,7 @@ func (a *archive) Replay(ctx context.Context, p Past) iter.Seq2[Moment, error] {
 		a.mu.Unlock()
 		if p.From.Before(a.least) {
 			least := float64(a.least.UnixMilli())
-			yield(Moment{}, &realtime.Problem{Code: realtime.CodeOutOfRange, At: "/from", Minimum: &least, Message: "the history begins at " + stamp(a.least)})
+			yield(Moment{}, &realtime.Problem{Code: realtime.CodeOutOfRange, At: "/from", Minimum: &least, Message: "the history begins at " + realtime.Stamp(a.least)})
 			return
 		}
 		first := map[string]realtime.Change{}
@@ -66,7 +67,7 @@ func (a *archive) Replay(ctx context.Context, p Past) iter.Seq2[Moment, error] {
 				at.Changes = append(at.Changes, realtime.Change{Thing: c.Thing})
 			}
 		}
-		if !yield(at, nil) {
+		if !yield(at, nil) || a.stood != nil && !yield(Moment{At: p.From, Facts: a.stood}, nil) {
 			return
 		}
 		for ; i < len(a.moments) && (p.To.IsZero() || !a.moments[i].At.After(p.To)); i++ {
@@ -153,20 +154,20 @@ func TestReplayKeepsOrderAndPace(t *testing.T) {
 		g.set("plant/a", `{"speed":777}`)
 		ws, in := g.socket("?path=plant/**")
 		defer ws.Close()
-		say(t, ws, `{"type":"replay","id":1,"from":"%s","speed":10}`, stamp(morning))
+		say(t, ws, `{"type":"replay","id":1,"from":"%s","speed":10}`, realtime.Stamp(morning))
 		opened()
 		g.set("plant/a", `{"speed":778}`) // of the present: not to be seen
 		time.Sleep(5 * time.Second)
 		opened()
 
 		answers := in.of("replaying")
-		if len(answers) != 1 || string(answers[0].ID) != "1" || answers[0].At != stamp(morning) || answers[0].Speed != 10 {
+		if len(answers) != 1 || string(answers[0].ID) != "1" || answers[0].At != realtime.Stamp(morning) || answers[0].Speed != 10 {
 			t.Fatalf("answers %v, want one with the id, the moment and the speed", answers)
 		}
 		begin := answers[0].at
 		snaps := in.of("snapshot")
 		last := snaps[len(snaps)-1]
-		if len(snaps) != 2 || !last.Replay || last.At != stamp(morning) || last.value(t, "plant/a", "speed") != "0" || !strings.HasPrefix(last.Epoch, "replay-") || last.Sub != "s1" {
+		if len(snaps) != 2 || !last.Replay || last.At != realtime.Stamp(morning) || last.value(t, "plant/a", "speed") != "0" || !strings.HasPrefix(last.Epoch, "replay-") || last.Sub != "s1" {
 			t.Fatalf("the snapshot is %s", last.raw)
 		}
 		prev := last.Seq
@@ -197,7 +198,7 @@ func TestReplayKeepsOrderAndPace(t *testing.T) {
 			t.Fatalf("events %v, want one jam", events)
 		}
 		ends := in.of("replayed")
-		if len(ends) != 1 || ends[0].At != stamp(morning.Add(30*time.Second)) || ends[0].Reason != "present" {
+		if len(ends) != 1 || ends[0].At != realtime.Stamp(morning.Add(30*time.Second)) || ends[0].Reason != "present" {
 			t.Fatalf("ends %v", ends)
 		}
 
@@ -235,7 +236,7 @@ func TestReplayPausesHurriesAndSeeks(t *testing.T) {
 	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
 		ws, in := g.socket("?path=plant/a")
 		defer ws.Close()
-		say(t, ws, `{"type":"replay","from":"%s","speed":1,"pause":true}`, stamp(morning.Add(100*time.Second)))
+		say(t, ws, `{"type":"replay","from":"%s","speed":1,"pause":true}`, realtime.Stamp(morning.Add(100*time.Second)))
 		time.Sleep(time.Minute)
 		opened()
 		if n := len(in.of("update")); n != 0 {
@@ -277,11 +278,52 @@ func TestReplayPausesHurriesAndSeeks(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		opened()
-		if f := last(in.of("replayed")); f.At != stamp(morning.Add(3599*time.Second)) {
+		if f := last(in.of("replayed")); f.At != realtime.Stamp(morning.Add(3599*time.Second)) {
 			t.Errorf("%s, want the last moment", f.raw)
 		}
-		if p := last(in.of("ping")); len(in.of("ping")) == 0 || !p.Replay || p.At != stamp(morning.Add(3599*time.Second)) {
+		if p := last(in.of("ping")); len(in.of("ping")) == 0 || !p.Replay || p.At != realtime.Stamp(morning.Add(3599*time.Second)) {
 			t.Errorf("the heartbeat is %s, want it at the moment where the replay stands", p.raw)
+		}
+	})
+}
+
+// What stood at the beginning is told once behind the snapshots, at that very
+// moment, also while the replay stands still; and again after a jump.
+func TestReplayBeginsWithWhatStood(t *testing.T) {
+	a := aMorning(t, 100)
+	a.stood = []realtime.Fact{
+		{Type: "alarm", Thing: "plant/a", Body: []byte(`{"id":"a1","thing":"plant/a","state":"active_unacked"}`)},
+		{Type: "alarm", Thing: "plant/b", Body: []byte(`{"id":"b1","thing":"plant/b","state":"active_unacked"}`)},
+		{Type: "alarm", Thing: "plant/a", Body: []byte(`{"id":"a2","thing":"plant/a","state":"active_unacked"}`)},
+	}
+	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
+		ws, in := g.socket("?path=plant/a")
+		defer ws.Close()
+		from := morning.Add(20 * time.Second)
+		say(t, ws, `{"type":"replay","from":"%s","pause":true}`, realtime.Stamp(from))
+		time.Sleep(time.Second)
+		opened()
+		alarms := in.of("alarm")
+		if len(alarms) != 2 || !strings.Contains(alarms[0].raw, `"a1"`) || !strings.Contains(alarms[1].raw, `"a2"`) {
+			t.Fatalf("the alarms are %v", alarms)
+		}
+		if f := alarms[1].frame; !f.Replay || f.At != realtime.Stamp(from) {
+			t.Errorf("%s, want it at %s", f.raw, realtime.Stamp(from))
+		}
+		if s := last(in.of("snapshot")); s.Seq > alarms[0].Seq || !s.Replay {
+			t.Errorf("%s comes behind %s", s.raw, alarms[0].raw)
+		}
+		say(t, ws, `{"type":"replay","pause":false}`)
+		time.Sleep(5500 * time.Millisecond)
+		opened()
+		if n := len(in.of("alarm")); n != 2 || len(in.of("update")) != 5 {
+			t.Errorf("%d alarms and %d updates after 5.5 s, want 2 and 5", n, len(in.of("update")))
+		}
+		say(t, ws, `{"type":"replay","from":"%s"}`, realtime.Stamp(from))
+		time.Sleep(time.Second)
+		opened()
+		if n := len(in.of("alarm")); n != 4 {
+			t.Errorf("%d alarms after a jump, want 4", n)
 		}
 	})
 }
@@ -307,7 +349,7 @@ func TestReplayWaitsForTheHistory(t *testing.T) {
 		a.hold = make(chan struct{})
 		ws, in := g.socket("?path=plant/a")
 		defer ws.Close()
-		say(t, ws, `{"type":"replay","from":"%s"}`, stamp(morning))
+		say(t, ws, `{"type":"replay","from":"%s"}`, realtime.Stamp(morning))
 		time.Sleep(time.Hour)
 		a.hold <- struct{}{}
 		time.Sleep(500 * time.Millisecond)
@@ -337,7 +379,7 @@ func TestReplayRefusesCommandsAndHides(t *testing.T) {
 		}
 		ws, in := g.socket("?path=plant/**")
 		defer ws.Close()
-		say(t, ws, `{"type":"replay","id":1,"from":"%s"}`, stamp(morning))
+		say(t, ws, `{"type":"replay","id":1,"from":"%s"}`, realtime.Stamp(morning))
 		opened()
 		if s := last(in.of("snapshot")); s.Matched != 2 || s.Hidden != 1 || len(s.Things) != 1 {
 			t.Errorf("%s, want two that match and one of them hidden", s.raw)
@@ -407,14 +449,15 @@ func TestReplayOfWhatCannotBe(t *testing.T) {
 			{`{"type":"replay"}`, "malformed", "/from", 0, 0},
 			{`{"type":"replay","from":"yesterday"}`, "malformed", "/from", 0, 0},
 			{`{"type":"replay","from":{"a":1}}`, "malformed", "/from", 0, 0},
-			{`{"type":"replay","from":-1}`, "malformed", "/from", 0, 0},
+			{`{"type":"replay","from":-1}`, "out_of_range", "/from", 0, 0},
 			{`{"type":"replay","from":"2030-01-01T00:00:00Z"}`, "out_of_range", "/from", 0, soon},
 			{`{"type":"replay","from":"1990-01-01T00:00:00Z"}`, "out_of_range", "/from", float64(morning.UnixMilli()), 0},
 			{`{"type":"replay","from":"1999-11-23T08:00:00Z","speed":0}`, "out_of_range", "/speed", 1, 600},
 			{`{"type":"replay","from":"1999-11-23T08:00:00Z","speed":601}`, "out_of_range", "/speed", 1, 600},
 			{`{"type":"replay","from":"1999-11-23T08:00:00Z","speed":"10"}`, "malformed", "/speed", 0, 0},
 			{`{"type":"replay","from":"1999-11-23T08:00:00Z","to":"1999-11-23T08:00:00Z"}`, "out_of_range", "/to", float64(morning.UnixMilli()), 0},
-			{`{"type":"replay","from":"1999-11-23T08:00:00Z","to":"now"}`, "malformed", "/to", 0, 0},
+			{`{"type":"replay","from":"1999-11-23T08:00:00Z","to":"noon"}`, "malformed", "/to", 0, 0},
+			{`{"type":"replay","from":"now","to":"-7d"}`, "out_of_range", "/to", 0, 0},
 			{`replay yesterday`, "malformed", "/from", 0, 0},
 			{`replay 1999-11-23T08:00:00Z quick`, "malformed", "/speed", 0, 0},
 		} {
@@ -444,19 +487,19 @@ func TestReplayThatFailsOnTheWay(t *testing.T) {
 	inFakeTime(t, Config{Replayer: a}, func(g *fakeRig) {
 		ws, in := g.socket("?path=plant/a")
 		defer ws.Close()
-		say(t, ws, "replay %s 2x", stamp(morning))
+		say(t, ws, "replay %s 2x", realtime.Stamp(morning))
 		time.Sleep(10 * time.Second)
 		opened()
 		f := last(in.of("replayed"))
-		if f.Reason != "failed" || f.Message != "the disk is gone" || f.At != stamp(morning.Add(4*time.Second)) {
+		if f.Reason != "failed" || f.Message != "the disk is gone" || f.At != realtime.Stamp(morning.Add(4*time.Second)) {
 			t.Errorf("%s", f.raw)
 		}
 		if r := last(in.of("replaying")); r.Speed != 2 {
 			t.Errorf("%s, want the speed that was typed", r.raw)
 		}
-		say(t, ws, `{"type":"replay","from":"%s"}`, stamp(morning))
+		say(t, ws, `{"type":"replay","from":"%s"}`, realtime.Stamp(morning))
 		opened()
-		if s := last(in.of("snapshot")); s.At != stamp(morning) {
+		if s := last(in.of("snapshot")); s.At != realtime.Stamp(morning) {
 			t.Errorf("it does not go on: %s", s.raw)
 		}
 	})
@@ -504,7 +547,7 @@ func TestReplayLimits(t *testing.T) {
 	inFakeTime(t, Config{Replayer: a, Limits: Limits{Replays: 2, ReplaysPerUser: 1}}, func(g *fakeRig) {
 		user := "ana"
 		g.view = func(*http.Request) Viewer { return Viewer{User: user} }
-		begin := fmt.Sprintf(`{"type":"replay","from":"%s"}`, stamp(morning))
+		begin := fmt.Sprintf(`{"type":"replay","from":"%s"}`, realtime.Stamp(morning))
 		first, _ := g.socket("?path=plant/a")
 		say(t, first, "%s", begin)
 		second, in2 := g.socket("?path=plant/a")
@@ -733,7 +776,7 @@ func TestReplayEndsWithTheServer(t *testing.T) {
 	g := newRig(t, Config{Replayer: a})
 	c := g.dial("?path=plant/a")
 	c.want("snapshot")
-	c.say(`{"type":"replay","from":"%s"}`, stamp(morning))
+	c.say(`{"type":"replay","from":"%s"}`, realtime.Stamp(morning))
 	c.want("replaying")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

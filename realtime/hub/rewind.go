@@ -352,7 +352,7 @@ func (s *shard) sayReplaying(c *conn, id json.RawMessage) {
 	at := r.state()
 	to := ""
 	if !at.to.IsZero() {
-		to = stamp(at.to)
+		to = realtime.Stamp(at.to)
 	}
 	subs := make([]string, len(c.replay.places))
 	for i, p := range c.replay.places {
@@ -370,7 +370,7 @@ func (s *shard) sayReplaying(c *conn, id json.RawMessage) {
 		Paused bool            `json:"paused"`
 		TS     string          `json:"ts"`
 		Subs   []string        `json:"subs"`
-	}{"replaying", id, true, stamp(at.from), r.hub.epoch, stamp(r.course.from), to, at.speed, at.paused, stamp(time.Now()), subs})
+	}{"replaying", id, true, realtime.Stamp(at.from), r.hub.epoch, realtime.Stamp(r.course.from), to, at.speed, at.paused, realtime.Stamp(time.Now()), subs})
 }
 
 // appendPast marks a frame as one of the past, in a hub of the past.
