@@ -131,6 +131,14 @@ func (p past) Replay(ctx context.Context, w hub.Past) iter.Seq2[hub.Moment, erro
 		if !yield(hub.Moment{At: w.From, Changes: t.first()}, nil) {
 			return
 		}
+		facts, err := t.stood(ctx)
+		if err != nil {
+			yield(hub.Moment{}, err)
+			return
+		}
+		if len(facts) > 0 && !yield(hub.Moment{At: w.From, Facts: facts}, nil) {
+			return
+		}
 		err = t.wind(ctx, func(m hub.Moment) bool { return yield(m, nil) })
 		if err != nil && !errors.Is(err, errLeft) {
 			yield(hub.Moment{}, err)
