@@ -271,8 +271,8 @@ func TestThePastSaysWhatItCannotShow(t *testing.T) {
 	m := aMorning(11)
 	c.publish(m)
 	for path, want := range map[string]string{
-		"/events?path=bench/**&replay=1":                                          "422 out_of_range ?replay minimum",
-		"/events?path=bench/**&replay=2999-01-01T00:00:00Z":                       "422 out_of_range ?replay maximum",
+		"/events?path=bench/**&replay=2000-01-01T00:00:00Z":                       "422 out_of_range ?replay minimum",
+		"/events?path=bench/**&replay=2099-01-01T00:00:00Z":                       "422 out_of_range ?replay maximum",
 		"/events?path=bench/**&replay=noon":                                       "400 malformed ?replay",
 		"/events?path=bench/**&speed=700&replay=" + realtime.Stamp(m.begin):       "422 out_of_range ?speed minimum maximum",
 		"/api/things?at=2099-01-01T00:00:00Z":                                     "422 out_of_range ?at maximum",
