@@ -24,11 +24,11 @@ async function script(t) {
 
 const rowOf = (page) => page.locator("tbody tr, .connections li").filter({ hasText: "line-report 2.1" });
 
-async function open(t, options = {}) {
+async function open(t, options = {}, withScript = true) {
   const w = await t.window(options);
   await w.signIn();
   await w.page.goto("/app/connections");
-  await rowOf(w.page).waitFor();
+  if (withScript) await rowOf(w.page).waitFor();
   return w;
 }
 
@@ -73,6 +73,23 @@ act("what is closed without more comes back by itself", async (t) => {
   twin.retryNow(); // the test need not wait as long as the server asks
   await twin.whenLive();
   await rowOf(page).waitFor();
+});
+
+act("more connections than fit on a page are on the next", async (t) => {
+  const { page } = await open(t, {}, false);
+  const token = await Script.token(t.server);
+  const many = Array.from({ length: 205 }, () => new WebSocket(`${t.server.url.replace("http", "ws")}/ws`, { headers: { Authorization: `Bearer ${token}` } }));
+  t.onEnd(() => many.forEach((one) => one.terminate()));
+  await Promise.all(many.map((one) => new Promise((resolve, reject) => one.on("message", resolve).on("error", reject))));
+  await page.getByText("1 to 200, there are more").waitFor();
+  await page.getByRole("button", { name: "Newer ones" }).click();
+  await page.getByText(/^201 to 20\d, the last$/).waitFor();
+  assert.ok((await page.locator("tbody tr").count()) < 20);
+  await page.getByRole("button", { name: "Earlier ones" }).click();
+  await page.getByText("1 to 200, there are more").waitFor();
+  many.forEach((one) => one.terminate());
+  await page.getByText(/^\d+ connected$/).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Newer ones" }).count(), 0);
 });
 
 act("the page is for administrators, and others are not led to it", async (t) => {

@@ -63,6 +63,34 @@ describe("the list", () => {
     expect([list.rows.length, list.more]).toEqual([most, true]);
   });
 
+  it("goes on page by page and back, and begins anew after a restart", async () => {
+    const paths: string[] = [];
+    answers.mockImplementation((_, path) => {
+      paths.push(path);
+      const after = Number(/after=k3-(\d+)/.exec(path)?.[1] ?? 0);
+      const left = Math.max(0, most + 50 - after);
+      return Promise.resolve({ status: 200, body: Array.from({ length: Math.min(left, most + 1) }, (_, i) => row({ id: `k3-${after + i + 1}` })) });
+    });
+    const list = new Connections();
+    const shown = () => [list.rows[0]?.id, list.rows.length, list.more];
+    await list.read();
+    expect(shown()).toEqual(["k3-1", most, true]);
+    await list.next();
+    expect(shown()).toEqual([`k3-${most + 1}`, 50, false]);
+    await list.next(); // there is none: the same is read
+    await list.read();
+    expect(shown()).toEqual([`k3-${most + 1}`, 50, false]);
+    await list.previous();
+    expect(shown()).toEqual(["k3-1", most, true]);
+    await list.next();
+    await list.first("ben");
+    expect(paths.at(-1)).toBe(`/api/connections?limit=${most + 1}&user=ben`);
+    await list.next();
+    answers.mockResolvedValueOnce({ status: 400, body: { error: "not of this server", code: "malformed" } });
+    await list.read();
+    expect([list.before, list.problem, list.rows[0]?.id]).toEqual([[], null, "k3-1"]);
+  });
+
   it("keeps what it has when it cannot be read, and says why", async () => {
     const list = new Connections();
     answers.mockResolvedValueOnce({ status: 200, body: [row()] });

@@ -30,16 +30,18 @@ export interface Row {
   missed: number;
 }
 
-/** How many are shown at once. */
+/** How many are shown on one page. */
 export const most = 200;
 
-/** The list, read anew every so often while somebody looks. */
+/** One page of the list, read anew every so often while somebody looks. */
 export class Connections {
   rows = $state.raw<Row[]>([]);
-  /** There are more than are shown. */
+  /** There are more behind this page. */
   more = $state(false);
   /** Only of this user; "": of all. */
   user = $state("");
+  /** The last of each page before this one. Ids go up, and one goes on to mark its place when it has ended. */
+  before = $state.raw<string[]>([]);
   /** When the list was read, ms; 0 before the first answer. */
   readAt = $state(0);
   /** Why the last attempt failed. */
@@ -50,6 +52,8 @@ export class Connections {
     const asked = ++this.#asked;
     const query = new URLSearchParams({ limit: String(most + 1) });
     if (this.user) query.set("user", this.user);
+    const after = this.before.at(-1);
+    if (after) query.set("after", after);
     try {
       const rows = (await get(`/api/connections?${query}`)) as Row[];
       if (asked !== this.#asked) return; // another question was asked meanwhile
@@ -58,8 +62,28 @@ export class Connections {
       this.readAt = Date.now();
       this.problem = null;
     } catch (err) {
-      if (asked === this.#asked) this.problem = err instanceof ApiError ? err : new ApiError(0, { message: String(err) });
+      if (asked !== this.#asked) return;
+      if (after && err instanceof ApiError && err.status === 400) return this.first(); // the server has restarted, and its ids are others
+      this.problem = err instanceof ApiError ? err : new ApiError(0, { message: String(err) });
     }
+  }
+
+  /** The first page, of all or of one user. */
+  first(user = this.user): Promise<void> {
+    this.user = user;
+    this.before = [];
+    return this.read();
+  }
+
+  next(): Promise<void> {
+    const last = this.rows.at(-1);
+    if (this.more && last) this.before = [...this.before, last.id];
+    return this.read();
+  }
+
+  previous(): Promise<void> {
+    this.before = this.before.slice(0, -1);
+    return this.read();
   }
 
   /** Closes one; false when it had ended already. */
