@@ -48,6 +48,9 @@ type AlarmState struct {
 	Suppressed bool            `json:"suppressed,omitempty"` // by the condition of its rule
 	TS         time.Time       `json:"ts"`                   // of the last step
 	Step       string          `json:"step"`                 // the last one
+	// Seq is the place of that step in the log: of two accounts of an alarm, the
+	// one with more is the newer. In a frame it is the frame's own.
+	Seq uint64 `json:"seq,omitempty"`
 }
 
 // An AlarmAck is who looks after an alarm.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,6 +18,7 @@ type alarmPast struct {
 	pattern  string
 	see      func(thing string) bool
 	from, to time.Time // by when a step was stored; to is left out
+	of       []int     // priorities; nil is all
 	limit    int
 }
 
@@ -29,6 +31,9 @@ func (s *Server) alarmHistory(c echo.Context) error {
 		return err
 	}
 	if q.pattern, q.see, err = scope(c, "thing"); err != nil {
+		return err
+	}
+	if q.of, err = priorities(c); err != nil {
 		return err
 	}
 	now := time.Now()
@@ -128,9 +133,10 @@ func (s *Server) stepsBetween(ctx context.Context, q alarmPast, begin, end time.
 			return false
 		}
 		var a realtime.AlarmState
-		if !q.see(f.Thing) || json.Unmarshal(f.Body, &a) != nil {
+		if !q.see(f.Thing) || json.Unmarshal(f.Body, &a) != nil || q.of != nil && !slices.Contains(q.of, a.Priority) {
 			return true
 		}
+		a.Seq = f.Seq
 		found = append(found, alarmFact{at, a})
 		return true
 	})

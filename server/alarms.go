@@ -45,14 +45,8 @@ func (s *Server) listAlarms(c echo.Context) error {
 	if q.State != "" && !slices.Contains(alarmStates, q.State) {
 		return &realtime.Problem{Code: realtime.CodeInvalid, At: "?state", Message: "state " + strconv.Quote(clip(q.State)) + " is none of " + strings.Join(alarmStates, ", ")}
 	}
-	if text := c.QueryParam("priority"); text != "" {
-		for _, one := range strings.Split(text, ",") {
-			n, err := strconv.Atoi(one)
-			if err != nil || n < 1 || n > 4 {
-				return outOfRange("priority", one, 1, 4)
-			}
-			q.Priorities = append(q.Priorities, n)
-		}
+	if q.Priorities, err = priorities(c); err != nil {
+		return err
 	}
 	list := s.Twins.Alarms(q)
 	if after := c.QueryParam("after"); after != "" {
@@ -68,6 +62,22 @@ func (s *Server) listAlarms(c echo.Context) error {
 		linkNext(c, list[limit-1].ID)
 	}
 	return noStore(c).JSON(http.StatusOK, list)
+}
+
+// priorities reads ?priority=1,2; nil is all.
+func priorities(c echo.Context) (out []int, err error) {
+	text := c.QueryParam("priority")
+	if text == "" {
+		return nil, nil
+	}
+	for _, one := range strings.Split(text, ",") {
+		n, err := strconv.Atoi(one)
+		if err != nil || n < 1 || n > 4 {
+			return nil, outOfRange("priority", one, 1, 4)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 // alarmSummary answers GET /api/alarms/summary.

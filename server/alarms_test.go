@@ -72,6 +72,9 @@ func TestAlarmsAreShownAcknowledgedAndShelved(t *testing.T) {
 	if len(list) != 2 || list[0].Rule != "highHigh" || list[0].Severity != "critical" || list[1].Message != "speed 95 % is above 90 %" || string(list[1].Value) != "95" || *list[1].Limit != 90 {
 		t.Fatalf("got %+v", list)
 	}
+	if list[0].Seq <= list[1].Seq || list[1].Seq == 0 {
+		t.Errorf("the seqs of two steps are %d and %d", list[1].Seq, list[0].Seq)
+	}
 	id := list[1].ID
 	for query, want := range map[string]int{"?priority=1": 1, "?priority=2,3": 1, "?priority=4": 0, "?thing=plant/**": 2, "?thing=office/**": 0, "?state=active": 2, "?state=shelved": 0, "?limit=1": 1, "?after=" + list[0].ID: 1} {
 		if got := s.alarms(query); len(got) != want {
@@ -135,5 +138,12 @@ func TestAlarmsAreShownAcknowledgedAndShelved(t *testing.T) {
 	if a := s.get("/api/alarms/history?thing=office/**"); strings.TrimSpace(a.body) != "[]" {
 		t.Errorf("got %s", a.body)
 	}
+	for query, want := range map[string]int{"?priority=1": 3, "?priority=2": 5, "?priority=1,2": 8, "?priority=4": 0} {
+		var page []realtime.AlarmState
+		if a := s.get("/api/alarms/history" + query); json.Unmarshal([]byte(a.body), &page) != nil || len(page) != want || want > 0 && page[0].Seq == 0 {
+			t.Errorf("%s: got %s, want %d steps", query, a.body, want)
+		}
+	}
 	s.get("/api/alarms/history?after=x").want(t, 400, "malformed")
+	s.get("/api/alarms/history?priority=5").want(t, 422, "out_of_range")
 }

@@ -63,6 +63,13 @@ type alarms struct {
 	raised int
 }
 
+// told is the alarm as everybody sees it.
+func (al *alarm) told() realtime.AlarmState {
+	a := al.AlarmState
+	a.Seq = al.Seq
+	return a
+}
+
 func newAlarms() alarms {
 	return alarms{byID: map[string]*alarm{}, points: map[string]*point{}}
 }
@@ -300,7 +307,7 @@ func (t *Twins) Alarms(q AlarmQuery) []realtime.AlarmState {
 	out := make([]realtime.AlarmState, 0, min(t.alarms.standing, 1000))
 	for _, al := range t.alarms.byID {
 		if q.wants(al) {
-			out = append(out, al.AlarmState)
+			out = append(out, al.told())
 		}
 	}
 	t.mu.RUnlock()
@@ -318,7 +325,7 @@ func (t *Twins) AlarmState(id string) (realtime.AlarmState, bool) {
 	if al == nil {
 		return realtime.AlarmState{}, false
 	}
-	return al.AlarmState, true
+	return al.told(), true
 }
 
 // An AlarmCount is how many alarms there are.
