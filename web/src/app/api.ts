@@ -30,7 +30,17 @@ export function remove(path: string): Promise<unknown> {
   return ask("DELETE", path);
 }
 
+/** GET a page of a list, and where it goes on; "" at its end. */
+export async function getPage<T>(path: string): Promise<{ list: T[]; next: string }> {
+  const { response, answer } = await fetched("GET", path);
+  return { list: Array.isArray(answer) ? (answer as T[]) : [], next: /<([^>]+)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1] ?? "" };
+}
+
 async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
+  return (await fetched(method, path, body)).answer;
+}
+
+async function fetched(method: string, path: string, body?: unknown): Promise<{ response: Response; answer: unknown }> {
   const response = await fetch(path, {
     method,
     headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
@@ -39,7 +49,7 @@ async function ask(method: string, path: string, body?: unknown): Promise<unknow
     cache: "no-store",
   });
   const answer: unknown = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
+  if (response.ok) return { response, answer };
   const said = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>;
   throw new ApiError(response.status, { ...said, message: String(said.error ?? "") || undefined }, Number(response.headers.get("Retry-After")) || 0);
 }

@@ -1,5 +1,6 @@
 import type { Connection, Store } from "../live";
 import type { Series } from "../model/series";
+import type { Alarms } from "../alarms/book.svelte";
 import type { Activity } from "./activity.svelte";
 import type { Commands } from "./commands.svelte";
 
@@ -14,5 +15,6 @@ export interface Past {
   /** The readings on the way to that moment. */
   series: Series;
   activity: Activity;
+  alarms: Alarms;
   commands: Commands;
 }

@@ -5,6 +5,8 @@ import { keyOf, Series } from "../model/series";
 import type { Description } from "../model/td";
 import type { Points } from "../model/series";
 import type { Clock } from "../trend/clock";
+import { Alarms } from "../alarms/book.svelte";
+import { readAll } from "../alarms/read";
 import { get, toLogin } from "./api";
 import type { Past } from "./past";
 import { kpis } from "./plant";
@@ -20,6 +22,8 @@ class Screen {
   readonly store = new Store();
   readonly catalog = new Catalog(get);
   readonly connection = new Connection({ url: () => socketURL(location.origin), store: this.store });
+  /** The alarms of the present. */
+  readonly liveAlarms = new Alarms(this.connection, readAll);
   /** The live tail of what is shown over time. */
   readonly series = new Series(kpis.map((s) => keyOf(s.thing, s.property)));
 
@@ -70,6 +74,11 @@ class Screen {
     return this.past?.store ?? this.store;
   }
 
+  /** The alarms that are shown: those that stand, or stood then. */
+  get alarms(): Alarms {
+    return this.past?.alarms ?? this.liveAlarms;
+  }
+
   /** The present is not known any more. Of the past nothing grows old. */
   get stale(): boolean {
     return this.link.stale && !this.past;
@@ -78,7 +87,7 @@ class Screen {
   /** One property as it is shown now. */
   read(thing: string, property: string): Reading {
     void this.tick;
-    const reading = readingOf(this.shown, this.describe(thing), thing, property);
+    const reading = { ...readingOf(this.shown, this.describe(thing), thing, property), alarm: this.alarms.property(thing, property) };
     return this.stale ? { ...reading, stale: true } : reading;
   }
 

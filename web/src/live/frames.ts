@@ -73,16 +73,42 @@ export interface EventFact {
   data?: Json;
   ts: string;
 }
-export interface AlarmFact {
-  type: "alarm";
-  seq: number;
-  more?: boolean;
+/** How an alarm stands after a step; GET /api/alarms has the same. Docs: alarms.md. */
+export interface Alarm {
+  /** Of its rule: the same each time. */
   id: string;
   thing: string;
   property?: string;
-  severity?: string;
-  state: string;
+  /** Its name, of the rule event. */
+  event?: string;
+  rule: "highHigh" | "high" | "low" | "lowLow" | "rate" | "stale" | "offline" | "event";
+  severity: "critical" | "high" | "medium" | "low";
+  /** 1 is the most urgent. */
+  priority: 1 | 2 | 3 | 4;
+  state: "active_unacked" | "active_acked" | "cleared_unacked" | "cleared_acked";
+  message: string;
+  /** When it was raised. */
+  value?: Json;
+  limit?: number;
+  unit?: string;
+  raised: string;
+  cleared?: string;
+  /** How often it was raised since it was acknowledged. */
+  count: number;
+  acked?: { by: string; at: string; comment?: string };
+  shelved?: { by: string; at: string; until: string; reason: string };
+  /** By the condition of its rule. */
+  suppressed?: boolean;
+  /** Of the last step, and which that was. */
   ts: string;
+  step: "raised" | "cleared" | "acked" | "shelved" | "unshelved" | "suppressed" | "unsuppressed";
+  /** Its place in the log. */
+  seq?: number;
+}
+export interface AlarmFact extends Alarm {
+  type: "alarm";
+  seq: number;
+  more?: boolean;
 }
 /** A step of a command: a fact, or the answer to our own cmd (then with its id). */
 export interface CommandStep {

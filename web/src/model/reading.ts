@@ -1,3 +1,4 @@
+import type { Mark } from "../alarms/alarm";
 import type { Json, Store } from "../live";
 import type { Description, Priority, Property } from "./td";
 import { undescribedProperty } from "./td";
@@ -18,6 +19,8 @@ export interface Reading {
   beyond: Priority | 0;
   /** Which limit. */
   limit?: number;
+  /** The alarms that it has now. */
+  alarm?: Mark;
 }
 
 /** The reading of one property as the store has it. */
@@ -45,8 +48,10 @@ export function beyond(p: Property, value: Json | undefined): { beyond: Priority
   return { beyond: 0 };
 }
 
-/** The priority under which a reading is shown: a sensor that cannot be believed is a 4. */
+/** The priority under which a reading is shown, the most urgent of its alarms and its limit: a sensor that cannot be believed is a 4. */
 export function priorityOf(r: Reading): Priority | 0 {
   // An unlogged one is true, and said once for all at the top.
-  return r.beyond || (r.quality && r.quality !== "unlogged" ? 4 : 0);
+  const own = r.beyond || (r.quality && r.quality !== "unlogged" ? 4 : 0);
+  const alarm = r.alarm?.priority ?? 0;
+  return alarm && own ? (Math.min(alarm, own) as Priority) : alarm || own;
 }

@@ -1,3 +1,5 @@
+import { Alarms } from "../alarms/book.svelte";
+import { earlier, readAt } from "../alarms/read";
 import { Activity } from "../app/activity.svelte";
 import { Commands } from "../app/commands.svelte";
 import type { Feed, Past } from "../app/past";
@@ -17,7 +19,10 @@ export function pastOf(player: Player): Past {
     send: () => false,
     link: screen.connection.link,
   };
+  const alarms = new Alarms({ ...feed, epoch: "" }, () => readAt(player.now()), earlier);
+  void alarms.load();
   return {
+    alarms,
     store: player.store,
     now: () => player.now(),
     series: new Series(kpis.map((s) => keyOf(s.thing, s.property))),

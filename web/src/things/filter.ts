@@ -1,3 +1,4 @@
+import type { Mark } from "../alarms/alarm";
 import type { Thing } from "../live";
 import type { Description } from "../model/td";
 import { healthOf } from "./health";
@@ -28,12 +29,12 @@ export function said(id: string, d: Description | undefined, q: string): boolean
   return words.every((word) => all.includes(word));
 }
 
-export function passes(f: Filter, id: string, thing: Thing | undefined, d: Description | undefined): boolean {
+export function passes(f: Filter, id: string, thing: Thing | undefined, d: Description | undefined, alarms?: Mark): boolean {
   if (f.type && !d?.types.includes(f.type)) return false;
   if (!said(id, d, f.q)) return false;
   if (f.state === "all") return true;
   if (f.state === "undescribed") return d?.undescribed ?? true;
-  const health = healthOf(thing, d);
+  const health = healthOf(thing, d, alarms);
   switch (f.state) {
     case "abnormal":
       return health.word !== "good" || health.priority > 0;

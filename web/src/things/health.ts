@@ -1,3 +1,4 @@
+import type { Mark } from "../alarms/alarm";
 import type { Thing } from "../live";
 import type { Description } from "../model/td";
 import { beyond } from "../model/reading";
@@ -8,14 +9,14 @@ export interface Health {
   word: "offline" | "stale" | "bad" | "beyond" | "silent" | "good";
   stale: number;
   bad: number;
-  /** The highest priority (lowest number) of a limit that a value is beyond, 0 for none. */
+  /** The highest priority (lowest number) of its alarms and of a limit that a value is beyond, 0 for none. */
   priority: 0 | 1 | 2 | 3 | 4;
   /** When it was last heard of, ms; 0 when never. */
   newest: number;
 }
 
-export function healthOf(thing: Thing | undefined, description: Description | undefined): Health {
-  const h: Health = { word: "good", stale: 0, bad: 0, priority: 0, newest: 0 };
+export function healthOf(thing: Thing | undefined, description: Description | undefined, alarms?: Mark): Health {
+  const h: Health = { word: "good", stale: 0, bad: 0, priority: alarms?.priority ?? 0, newest: 0 };
   if (!thing || thing.values.size === 0) return { ...h, word: thing?.online === "offline" ? "offline" : "silent" };
   h.stale = thing.stale.size;
   for (const quality of thing.quality.values()) if (quality !== "unlogged") h.bad++;

@@ -1,0 +1,88 @@
+// What an alarm says in a few words, in the language in use: composed of what
+// the description calls things, since the server's own message is English.
+import { screen } from "../app/screen.svelte";
+import { thingName } from "../app/view";
+import { age, locale, number, plain, time, when } from "../i18n";
+import { jsonText, unitText } from "../model/text";
+import type { Property } from "../model/td";
+import { unacked, time as ms, type Alarm } from "./alarm";
+import { m } from "./words";
+
+function propertyOf(a: Alarm): Property | undefined {
+  return screen.describe(a.thing)?.properties.get(a.property ?? "");
+}
+
+/** Bearing temperature high. */
+export function what(a: Alarm): string {
+  if (a.rule === "event") return screen.describe(a.thing)?.events.get(a.event ?? "")?.[locale.lang] ?? a.event ?? a.message;
+  return m(`is_${a.rule}`, { title: propertyOf(a)?.titles[locale.lang] ?? a.property ?? "" });
+}
+
+/** CV-02, Bearing temperature high. */
+export function whole(a: Alarm): string {
+  return `${thingName(a.thing)}, ${what(a)}`;
+}
+
+function unitOf(a: Alarm): string {
+  return unitText(propertyOf(a)?.unit ?? a.unit ?? "", locale.lang);
+}
+function figure(value: number, p: Property | undefined): string {
+  return p?.decimals === undefined ? plain(value) : number(value, p.decimals);
+}
+
+/** 78.6 °C, or the first data of an event; "" without. */
+export function valueThen(a: Alarm): string {
+  if (a.value === undefined || a.value === null) return "";
+  if (typeof a.value === "object" && !Array.isArray(a.value)) {
+    return Object.entries(a.value).slice(0, 3).map(([name, value]) => `${name} ${jsonText(value)}`).join(", ");
+  }
+  return [jsonText(a.value, propertyOf(a)), unitOf(a)].filter(Boolean).join(" ");
+}
+
+export function limitText(a: Alarm): string {
+  if (a.limit === undefined) return "";
+  return [figure(a.limit, propertyOf(a)), unitOf(a)].filter(Boolean).join(" ");
+}
+
+/** 78.6 °C, limit 75.0 °C. */
+export function detail(a: Alarm): string {
+  const value = valueThen(a);
+  if (a.rule === "rate") return m("rateLimit", { limit: limitText(a) });
+  if (a.rule === "stale") return value && m("lastValue", { value });
+  if (a.limit === undefined) return value;
+  return value ? m("withLimit", { value, limit: limitText(a) }) : `${m("limit")} ${limitText(a)}`;
+}
+
+/** 14:02:36, and the day when it is not today. */
+export function clock(ts: string | number): string {
+  const at = typeof ts === "number" ? ts : ms(ts);
+  return new Date(at).toDateString() === new Date(screen.clock.now()).toDateString() ? time(at) : when(at);
+}
+
+/** Who looks after it, and whether it is over. */
+export function standing(a: Alarm): string {
+  const by = unacked(a) ? m("notAcked") : !a.acked ? "" : a.acked.comment ? m("ackedWith", { who: a.acked.by, comment: a.acked.comment }) : m("ackedBy", { who: a.acked.by });
+  const over = a.cleared && a.rule !== "event" ? m("over", { at: clock(a.cleared) }) : "";
+  return [by, over].filter(Boolean).join(", ");
+}
+
+export function sinceText(a: Alarm): string {
+  void screen.now;
+  return m("since", { age: age((screen.clock.now() - ms(a.raised)) / 1000) });
+}
+
+/** Why alarms cannot be acknowledged or shelved now, apart from what one may; "" when they can. */
+export function noActions(): string {
+  if (screen.past) return m("replayNoAck");
+  if (screen.stale || screen.link.phase === "ended") return m("offlineNoAck");
+  return screen.link.phase === "live" ? "" : m("notLive");
+}
+
+/** For who hears it: what came just now. */
+export function newsText(list: readonly Alarm[]): string {
+  const first = list.reduce<Alarm | undefined>((a, b) => (a && a.priority <= b.priority ? a : b), undefined);
+  if (!first) return "";
+  const severity = m(`severity_${first.priority}`);
+  return list.length === 1 ? m("newOne", { severity, thing: thingName(first.thing), what: what(first) }) : m("newMany", { n: list.length, severity });
+}
+
