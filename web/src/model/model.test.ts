@@ -28,8 +28,9 @@ describe("a thing description", () => {
     expect([d.id, d.tag, d.titles.vi, d.undescribed]).toEqual(["plant/cv-2", "CV-02", "Băng tải chuyển", false]);
     expect(d.properties.get("temperature")).toMatchObject({ unit: "°C", high: 75, low: 5, priority: 2, band: [35, 70], decimals: 1, minimum: 20, maximum: 100 });
     expect(d.properties.get("mode")?.titles).toEqual({ en: "mode", vi: "mode" });
-    expect([...d.actions.keys()]).toEqual(["setSpeed"]);
-    expect(d.actions.get("setSpeed")).toMatchObject({ field: "speed", minimum: 20, maximum: 100, unit: "%", feedback: "speed", risk: "low", interlocks: [] });
+    expect([...d.actions.keys()]).toEqual(["setSpeed", "home"]);
+    expect(d.actions.get("setSpeed")).toMatchObject({ ranged: { name: "speed", minimum: 20, maximum: 100, step: 1 }, unit: "%", feedback: "speed", risk: "low", interlocks: [] });
+    expect(d.actions.get("home")).toMatchObject({ inputs: [], ranged: null });
     const guarded = readDescription({ id: "a", actions: { go: { "echotwin:feedback": { property: "x", tolerance: 1 }, "echotwin:risk": "high", "echotwin:interlocks": [{ when: "x<1", message: "Slow" }, 7], input: { properties: { y: { minimum: 0, maximum: 1 } } } } } })!;
     expect(guarded.actions.get("go")).toMatchObject({ feedback: "x", risk: "high", interlocks: [{ en: "Slow", vi: "Slow" }, { en: "", vi: "" }] });
     expect(d.events.get("jam")?.vi).toBe("Kẹt");

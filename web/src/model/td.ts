@@ -2,9 +2,12 @@
 // from outside: whatever is missing or of the wrong type is left out, never
 // guessed, and a wrong one never breaks the page.
 import type { Json } from "../live";
+import { readAction, type Action } from "./action";
+import { both, mapOf, number, object, text, titles, type Members, type Titles } from "./members";
 import { asWritten } from "./units";
 
-export type Titles = { en: string; vi: string };
+export type { Action } from "./action";
+export type { Titles } from "./members";
 export type Priority = 1 | 2 | 3 | 4;
 
 /** One property as the screen shows it. Every number is the description's own. */
@@ -34,22 +37,6 @@ export interface Property {
   priority: Priority;
 }
 
-/** An action that takes one number. Others are not shown here. */
-export interface Action {
-  name: string;
-  titles: Titles;
-  field: string;
-  minimum: number;
-  maximum: number;
-  step: number;
-  unit: string;
-  /** The property in which its effect is seen, "" when the description names none. */
-  feedback: string;
-  risk: "low" | "confirm" | "high";
-  /** What the conditions that must hold are called, in their order; "" when only their text says it. */
-  interlocks: Titles[];
-}
-
 export interface Description {
   /** The path that the whole system uses. */
   id: string;
@@ -59,8 +46,6 @@ export interface Description {
   undescribed: boolean;
   properties: Map<string, Property>;
   actions: Map<string, Action>;
-  /** Names of actions that take something else than one number. */
-  otherActions: readonly string[];
   /** What its events are called. */
   events: Map<string, Titles>;
   /** Its semantic types, such as Pump. */
@@ -81,15 +66,13 @@ export function readDescription(td: unknown): Description | null {
   const id = text(o.id);
   if (!id) return null;
   const path = id.startsWith(urn) ? id.slice(urn.length) : id;
-  const actions = mapOf(o.actions, readAction);
   return {
     id: path,
     tag: text(o["echotwin:tag"]),
     titles: titles(o, path.slice(path.lastIndexOf("/") + 1)),
     undescribed: o["echotwin:undescribed"] === true,
     properties: mapOf(o.properties, readProperty),
-    actions,
-    otherActions: Object.keys(object(o.actions)).filter((name) => !actions.has(name)),
+    actions: mapOf(o.actions, readAction),
     events: mapOf(o.events, (name, e) => titles(e, name)),
     types: [o["@type"]].flat().map(text).filter((type) => type && type !== "Thing"),
     text: both(object(o.descriptions), text(o.description)),
@@ -143,53 +126,6 @@ function readProperty(name: string, o: Members): Property {
   };
 }
 
-function readAction(name: string, o: Members): Action | null {
-  const fields = Object.entries(object(object(o.input).properties));
-  const [field, schema] = fields[0] ?? ["", null];
-  const s = object(schema);
-  const minimum = number(s.minimum);
-  const maximum = number(s.maximum);
-  if (fields.length !== 1 || minimum === undefined || maximum === undefined) return null;
-  return {
-    name,
-    titles: titles(o, name),
-    field,
-    minimum,
-    maximum,
-    step: number(s.multipleOf) ?? 1,
-    unit: asWritten(text(s.unit)),
-    feedback: text(o["echotwin:feedback"]) || text(object(o["echotwin:feedback"]).property),
-    risk: o["echotwin:risk"] === "confirm" || o["echotwin:risk"] === "high" ? o["echotwin:risk"] : "low",
-    interlocks: Array.isArray(o["echotwin:interlocks"]) ? o["echotwin:interlocks"].map((lock) => messages(object(lock))) : [],
-  };
-}
-
-type Members = Record<string, unknown>;
-
-function mapOf<T>(value: unknown, read: (name: string, members: Members) => T | null): Map<string, T> {
-  const out = new Map<string, T>();
-  for (const [name, members] of Object.entries(object(value))) {
-    const one = read(name, object(members));
-    if (one) out.set(name, one);
-  }
-  return out;
-}
-
-function titles(o: Members, fallback: string): Titles {
-  return both(object(o.titles), text(o.title) || fallback);
-}
-
-function both(said: Members, fallback: string): Titles {
-  const en = text(said.en) || fallback;
-  return { en, vi: text(said.vi) || en };
-}
-
-function messages(lock: Members): Titles {
-  const both = object(lock.messages);
-  const en = text(both.en) || text(lock.message);
-  return { en, vi: text(both.vi) || en };
-}
-
 function positive(value: unknown): number | undefined {
   const said = number(value);
   return said !== undefined && said > 0 ? said : undefined;
@@ -202,14 +138,4 @@ function decimals(o: Members): number | undefined {
 
 function priority(value: unknown): Priority {
   return value === 1 || value === 2 || value === 4 ? value : 3;
-}
-
-function object(value: unknown): Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Members) : {};
-}
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-function number(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }

@@ -1,5 +1,6 @@
 import { number, plain, t, type Lang } from "../i18n";
 import type { Json } from "../live";
+import { valuesOf, type Action } from "./action";
 import type { Reading } from "./reading";
 import type { Property, Titles } from "./td";
 
@@ -31,4 +32,21 @@ export function unitText(unit: string, lang: Lang): string {
 
 export function titleText(titles: Titles, lang: Lang): string {
   return titles[lang];
+}
+
+/** The input of a command in a few words: 60 %, or each value with its name. */
+export function inputText(action: Action | undefined, input: Json, lang: Lang): string {
+  const values = valuesOf(action, input);
+  return values
+    .map(({ name, value, input: about }) => {
+      const said = typeof value === "number" ? figure(value) : jsonText(value);
+      const unit = unitText(about?.unit ?? "", lang);
+      return [values.length > 1 ? (about?.titles[lang] ?? name) : "", said, unit].filter(Boolean).join(" ");
+    })
+    .join(", ");
+}
+
+/** A number as it is commanded: one decimal, when it has any. */
+export function figure(v: number): string {
+  return number(v, Math.abs(v - Math.round(v)) < 0.05 ? 0 : 1);
 }

@@ -70,7 +70,6 @@ export const en = {
   noReading: "No reading",
   actions: "Actions",
   noActions: "This thing takes no commands.",
-  otherAction: "More than one number: over the API, {path}",
   events: "Events",
   noEvents: "No event since this page was opened.",
   known: "Known events: {names}",

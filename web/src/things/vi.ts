@@ -72,7 +72,6 @@ export const vi: Record<keyof typeof en, string> = {
   noReading: "Chưa có số đo",
   actions: "Thao tác",
   noActions: "Thiết bị này không nhận lệnh.",
-  otherAction: "Nhiều hơn một số: gửi qua API, {path}",
   events: "Sự kiện",
   noEvents: "Chưa có sự kiện từ khi mở trang này.",
   known: "Các sự kiện đã biết: {names}",
