@@ -175,3 +175,47 @@ act("login, choosing a conveyor and sending a command need no mouse", async (t) 
   await page.getByRole("list", { name: "Command state" }).getByText("Acknowledged").waitFor();
   await page.locator(".last .steps li.ok").nth(2).waitFor();
 });
+
+act("an action with several values, and one with none, are filled in, reviewed and sent as they are", async (t) => {
+  const td = structuredClone(conveyorTD);
+  td.actions.batch = {
+    title: "BATCH",
+    input: {
+      type: "object",
+      required: ["recipe", "litres"],
+      properties: {
+        recipe: { title: "Recipe", type: "string", enum: ["cola", "lemon"] },
+        litres: { title: "Amount", type: "integer", unit: "litre", minimum: 1, maximum: 500 },
+        note: { title: "Note", type: "string" },
+      },
+    },
+  };
+  td.actions.home = { title: "HOME" };
+  const server = await t.ownServer({ ECHOTWIN_DEMO: "false" }, [td]);
+  const device = await t.device(server, conveyor);
+  await device.say({ speed: 60, temperature: 42, running: true });
+  const got = [];
+  await device.obey((action, input) => (got.push([action, input]), { ok: true }));
+  const view = await t.window({ url: server.url });
+  await view.signIn();
+  const { page } = view;
+  await page.goto(`/app/things/${conveyor}`);
+  const batch = page.locator("form", { hasText: "BATCH" });
+  const start = batch.getByRole("button", { name: "Review and send" });
+  await batch.getByLabel("Recipe").selectOption("cola");
+  await batch.getByLabel("Amount").fill("501");
+  assert.equal(await start.isDisabled(), true);
+  await batch.getByLabel("Amount").fill("12");
+  await start.click();
+  const review = page.getByRole("region", { name: "Review the command" });
+  assert.equal(await review.count(), 1, "one review, of the action that was chosen");
+  await review.getByText("cola").waitFor();
+  await review.getByText("12 L").waitFor();
+  assert.deepEqual(await view.axe(), []);
+  await review.getByRole("button", { name: "Confirm BATCH" }).click();
+  await page.locator(".last .steps").getByText("Acknowledged").waitFor();
+  await page.locator("form", { hasText: "HOME" }).getByRole("button", { name: "Review and send" }).click();
+  await review.getByRole("button", { name: "Confirm HOME" }).click();
+  while (got.length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(got, [["batch", { recipe: "cola", litres: 12 }], ["home", null]]);
+});
