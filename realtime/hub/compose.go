@@ -111,7 +111,8 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 	for _, sub := range c.subs {
 		switch {
 		case !sub.dirty || sub.paging:
-		case sub.scan && sub.rest == nil && sub.since.ver < s.hub.forgotVer && sub.since.seq < s.hub.forgot, s.outlived(sub):
+		case sub.scan && sub.rest == nil && sub.since.ver < s.hub.forgotVer && sub.since.seq < s.hub.forgot, s.outlived(sub),
+			sub.way == behind && sub.since.ver < sub.group.lost:
 			t.stale = sub
 		case hurry || sub.due(s.now):
 			t.subs = append(t.subs, sub)
@@ -160,7 +161,7 @@ func (s *shard) claim(c *conn, t *turn) uint64 {
 		}
 	}
 	old := c.older()
-	t.held = seq < s.seq || t.facts > 0 || t.old < len(old)
+	t.held = seq < s.seq || t.facts > 0 || t.old < len(old) || c.vague && !t.resync
 	if t.old < len(old) {
 		return max(min(seq, old[t.old].seq-1), t.last)
 	}
@@ -186,7 +187,8 @@ func (s *shard) update(c *conn, t *turn) {
 			continue
 		}
 		things = s.updateOf(c, t, sub, things)
-		samples += sub.merged
+		samples += sub.samples()
+		sub.upto = sub.group.until(s.n)
 	}
 	s.things = things
 	if len(things) == 1 {
@@ -244,7 +246,10 @@ func (s *shard) updateOf(c *conn, t *turn, sub *sub, dst []byte) []byte {
 
 // changed is the things that may have something new for the subscription.
 func (s *shard) changed(sub *sub) []*thing {
-	if !sub.scan {
+	switch {
+	case sub.way == behind:
+		return s.lacks(sub)
+	case !sub.scan:
 		return sub.list
 	}
 	var list []*thing
@@ -353,6 +358,9 @@ func (s *shard) commit(c *conn, t *turn) {
 // putOff keeps what did not fit into the frame. What changes meanwhile is
 // listed anew, so that an end is reached however much changes.
 func (sub *sub) putOff(s *shard, rest []*thing) {
+	if sub.way != apart {
+		sub.turn(apart, s.i)
+	}
 	if sub.rest == nil {
 		sub.base, sub.restHold = s.n, s.seq
 		sub.list, sub.scan = nil, false
@@ -391,4 +399,10 @@ func (s *sub) served(n uint64) {
 	}
 	s.since, s.base, s.rest = s.upTo(n), n, nil
 	s.dirty, s.scan, s.loose, s.urgent, s.merged = false, false, false, false, 0
+	s.told = s.upto
+	if s.usual() {
+		s.turn(idle, s.conn.shard.i)
+	} else if s.way != apart {
+		s.turn(apart, s.conn.shard.i)
+	}
 }

@@ -73,24 +73,26 @@ type conn struct {
 	pending []subRequest // of the URL, until somebody is signed in
 }
 
-// A sub is one subscription. What every change of its things looks at comes
-// first, so that it is close together in memory.
+// A sub is one subscription. What comes first is looked at most, so that it is
+// close together in memory.
 type sub struct {
 	fields   []string          // nil means all
 	see      func(string) bool // the viewer's; nil means all
 	overlaps []*sub            // of the same connection, that may cover the same thing; changed under Hub.mu
 
-	// dirty says that something newer exists: the things of list, or, when scan
-	// is set, whichever things of the group are newer. hold is the place up to
-	// which the client has everything all the same.
+	// dirty says that something newer exists: what the group's log has, for one
+	// that is behind; else the things of list, or, when scan is set, whichever
+	// things of the group are newer. hold is the place up to which the client has
+	// everything all the same.
 	dirty  bool
+	way    way
 	scan   bool
 	loose  bool // list may name a thing twice
 	urgent bool // more of an update that did not fit into one frame
 	list   []*thing
 	base   uint64 // list names what changed after this round
 	hold   uint64
-	merged int   // samples since the last update
+	merged int   // samples since the last update; of one that is behind see samples
 	since  since // what the client has
 
 	conn   *conn
@@ -98,12 +100,16 @@ type sub struct {
 	answer json.RawMessage // the id of the frame that asked
 	group  *group
 	slot   int // among the group's subscriptions of this shard
+	place  int // among those of its way
 	period time.Duration
 	next   time.Duration // of the next update, but for a little slack
 
 	dirtyAt  time.Duration // since when it is dirty
 	num      uint32        // in the order of the shard
 	presence int32         // its place in the group; see present
+
+	// Samples of the group: in what the client has, and when it was looked at last.
+	told, upto uint64
 
 	// What did not fit goes on here. It brings the client up to round base and
 	// place restHold; list is what changed after that.

@@ -237,6 +237,28 @@ func TestResyncSaysHowMany(t *testing.T) {
 	c.want("update")
 }
 
+func TestCursorMovesOnAfterFactsNobodyKnows(t *testing.T) {
+	g := newRig(t, Config{Limits: Limits{Facts: 2}})
+	g.set("plant/a", `{"x":1}`)
+	c := g.dial("?path=plant/a")
+	last := c.want("snapshot").Seq
+	facts := make([]realtime.Fact, 40) // more than the hub remembers to have had
+	for i := range facts {
+		facts[i] = event("plant/b", "jam")
+	}
+	g.seq++
+	g.hub.Publish(realtime.Update{Seq: g.seq, Changes: []realtime.Change{reading(t, "plant/a", `{"x":2}`)}, Facts: facts})
+	if f := c.want("update"); f.Seq != last {
+		t.Errorf("%s claims facts that may have been its", f.raw)
+	}
+	if f := c.want("resync"); !f.AtLeast || f.Missed != 0 {
+		t.Errorf("%s, but nobody knows how many", f.raw)
+	}
+	if f := c.want("update"); f.Seq != g.seq || len(f.Things) != 0 {
+		t.Errorf("%s, want the cursor to move on to %d", f.raw, g.seq)
+	}
+}
+
 func TestRingForgetsByBytes(t *testing.T) {
 	r := newRing(100, 1000)
 	for i := range 50 {

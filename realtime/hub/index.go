@@ -12,8 +12,15 @@ import (
 type group struct {
 	pattern string
 	things  []*thing
-	subs    [][]*sub // by shard; a shard touches only its own
+	of      []roster // by shard
 	count   int      // of subs, under Hub.mu
+
+	// The things by when they changed last, under Hub.mu; see note.
+	log     []logged
+	round   uint64 // that changed any of them last
+	samples uint64 // in all
+	before  uint64 // that round
+	lost    uint64 // the newest round with the removal of a thing that was forgotten
 
 	// Under Hub.mu, for presence.
 	plain int    // subs that are one viewer of every thing
@@ -141,38 +148,44 @@ func (x *index) dropThing(t *thing) {
 	delete(x.byID, t.id)
 	x.things.drop(t.id)
 	for i, g := range t.groups {
-		g.drop(t.slots[i])
+		g.drop(t, t.seats[i])
 	}
-	t.groups, t.slots = nil, nil
+	t.groups, t.seats = nil, nil
 }
 
 // add puts a thing into the group.
 func (g *group) add(t *thing) {
-	t.groups, t.slots = append(t.groups, g), append(t.slots, len(g.things))
+	t.groups, t.seats = append(t.groups, g), append(t.seats, seat{len(g.things), -1})
 	g.things = append(g.things, t)
 }
 
-// drop takes the thing in that slot out of the group; the last one moves there.
+// drop takes the thing of that seat out of the group; the last one moves there.
 // Looking for it would make the end of 10,000 things a matter of 10,000 times
 // 10,000 looks. Groups of one thing are few.
-func (g *group) drop(slot int) {
+func (g *group) drop(t *thing, from seat) {
 	last := g.things[len(g.things)-1]
-	last.slots[slices.Index(last.groups, g)] = slot
-	g.things[slot], g.things[len(g.things)-1] = last, nil
+	last.seats[slices.Index(last.groups, g)].at = from.at
+	g.things[from.at], g.things[len(g.things)-1] = last, nil
 	g.things = g.things[:len(g.things)-1]
+	if from.log >= 0 {
+		g.log[from.log].thing = nil
+	}
+	g.lost = max(g.lost, t.ver)
 }
 
 // join puts a subscription into the group of its pattern.
 func (x *index) join(s *sub, pattern string, shard, shards int) {
 	g := x.patterns.get(pattern)
 	if g == nil {
-		g = &group{pattern: pattern, subs: make([][]*sub, shards)}
+		g = &group{pattern: pattern, of: make([]roster, shards)}
 		x.patterns.put(pattern, g)
 		covered(&x.things, pattern, g.add)
 	}
 	g.count++
-	s.group, s.slot = g, len(g.subs[shard])
-	g.subs[shard] = append(g.subs[shard], s)
+	of := &g.of[shard]
+	s.group, s.slot, s.way = g, len(of.subs), apart
+	of.subs = append(of.subs, s)
+	of.apart = s.enlist(of.apart)
 }
 
 // replaced says whether the thing was removed, forgotten and made anew since:
@@ -185,20 +198,21 @@ func (x *index) replaced(t *thing) bool {
 // leave takes it out, and the group with its last one.
 func (x *index) leave(s *sub, shard int) {
 	g := s.group
-	subs := g.subs[shard]
+	s.turn(behind, shard) // which is in no list
+	subs := g.of[shard].subs
 	last := subs[len(subs)-1]
 	subs[s.slot], last.slot = last, s.slot
 	subs[len(subs)-1] = nil
-	g.subs[shard] = subs[:len(subs)-1]
+	g.of[shard].subs = subs[:len(subs)-1]
 	if g.count--; g.count > 0 {
 		return
 	}
 	x.patterns.drop(g.pattern)
 	for _, t := range g.things {
 		i, end := slices.Index(t.groups, g), len(t.groups)-1
-		t.groups[i], t.slots[i] = t.groups[end], t.slots[end]
+		t.groups[i], t.seats[i] = t.groups[end], t.seats[end]
 		t.groups[end] = nil
-		t.groups, t.slots = t.groups[:end], t.slots[:end]
+		t.groups, t.seats = t.groups[:end], t.seats[:end]
 	}
 }
 

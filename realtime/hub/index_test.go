@@ -59,7 +59,7 @@ func TestIndexEqualsMatch(t *testing.T) {
 		for id, th := range things {
 			got, want := map[*sub]bool{}, map[*sub]bool{}
 			for _, g := range th.groups {
-				for _, s := range g.subs[0] {
+				for _, s := range g.of[0].subs {
 					got[s] = true
 				}
 			}
@@ -69,7 +69,7 @@ func TestIndexEqualsMatch(t *testing.T) {
 				}
 			}
 			for i, g := range th.groups {
-				if g.things[th.slots[i]] != th {
+				if g.things[th.seats[i].at] != th {
 					t.Fatalf("step %d: %s is not where %s has it", step, id, g.pattern)
 				}
 			}

@@ -13,7 +13,8 @@ func (s *shard) mark(r *round) {
 		for i := start; i < min(start+markStep, len(r.entries)); i++ {
 			e := &r.entries[i]
 			for _, g := range e.thing.groups {
-				for _, sub := range g.subs[s.i] {
+				s.rouse(g, r)
+				for _, sub := range g.of[s.i].apart {
 					s.markState(sub, e, r)
 				}
 			}
@@ -29,6 +30,7 @@ func (s *shard) mark(r *round) {
 	s.n, s.seq, s.factEnd = r.n, r.seq, r.factEnd
 }
 
+// markState notes one change for a subscription that hears of each.
 func (s *shard) markState(sub *sub, e *entry, r *round) {
 	if sub.fields != nil && !sub.touched(e.thing, r.n) || sub.see != nil && !sub.see(e.thing.id) {
 		return
@@ -123,7 +125,7 @@ func (s *shard) markFacts(r *round) {
 
 func (s *shard) countFact(thing string, n uint64) {
 	covering(&s.hub.index.patterns, thing, func(g *group) {
-		for _, sub := range g.subs[s.i] {
+		for _, sub := range g.of[s.i].subs {
 			c := sub.conn
 			if !sub.facts || n < sub.factFrom || c.counted > n || !c.sees(thing) {
 				continue

@@ -55,10 +55,13 @@ func (h *Hub) closeRound() *round {
 	r.seq, r.factEnd = h.seq, h.ring.end
 	for i := range r.entries {
 		e := &r.entries[i]
-		if len(e.thing.groups) > 0 {
-			e.thing.cut(r.n, e.prev)
-		} else {
+		if len(e.thing.groups) == 0 {
 			e.thing.frag.ver = 0
+			continue
+		}
+		e.thing.cut(r.n, e.prev)
+		for k, g := range e.thing.groups {
+			g.note(e.thing, k, r.n, e.samples)
 		}
 	}
 	next := h.spare

@@ -40,6 +40,7 @@ type shard struct {
 	due    []*sub
 	all    []*sub
 	some   []*sub
+	list   []*thing
 	steps  []step
 
 	counts counts

@@ -16,8 +16,8 @@ func (s *shard) startSnapshot(sub *sub) {
 			sub.pageHold = sub.hold
 		}
 	}
-	sub.served(s.n)
 	sub.paging, sub.page, sub.matched, sub.hidden = true, 0, 0, 0
+	sub.served(s.n)
 	sub.snap = make([]*thing, 0, len(sub.group.things))
 	for _, t := range sub.group.things {
 		if t.gone && !sub.conn.sees(t.id) {
@@ -58,6 +58,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 		return
 	}
 	t.page = sub
+	sub.upto = sub.group.until(s.n)
 	w := want{since: sub.since, fields: sub.fields}
 	if len(sub.overlaps) > 0 {
 		w.all = append(s.all[:0], sub) // not nil, which would mean that there is no other

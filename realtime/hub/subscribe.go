@@ -64,11 +64,14 @@ func (s *shard) subscribe(c *conn, r *subRequest) *sub {
 	s.counts.subs.Add(1)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	s.hub.index.join(n, r.Path, s.i, len(s.hub.shards))
+	if s.hub.index.join(n, r.Path, s.i, len(s.hub.shards)); n.group.count == 1 {
+		n.group.beginLog(s.hub.open.n - 1)
+	}
 	for _, o := range c.subs {
 		if overlap(o.group.pattern, r.Path) {
 			n.overlaps, o.overlaps = append(n.overlaps, o), append(o.overlaps, n)
 			o.present()
+			o.part()
 		}
 	}
 	n.present()
@@ -261,7 +264,7 @@ func (s *shard) resumeState(n *sub, seq uint64) {
 		}
 	}
 	n.dirty, n.dirtyAt = len(n.list) > 0, s.now
-	if !n.dirty {
+	if n.upto = n.group.until(s.n); !n.dirty {
 		n.served(s.n)
 	}
 	s.touch(n.conn)

@@ -21,12 +21,18 @@ type thing struct {
 	gone   bool   // removed; its properties are kept as deleted
 	open   int    // its entry in the open round, when ver is that round
 	groups []*group
-	slots  []int // where it is among the things of each
+	seats  []seat // where it is in each
 	frag   frag
 
 	// stamps has one place for each shard, so that a shard can see whether a
 	// thing is in the frame already.
 	stamps []uint64
+}
+
+// A seat is where a thing is in a group.
+type seat struct {
+	at  int // among its things
+	log int // in its log; -1 before it is there
 }
 
 // A prop is one property. A nil value is deleted.
