@@ -23,6 +23,7 @@ const (
 	AlarmUnshelved    = "unshelved" // by a person, or because its time was over
 	AlarmSuppressed   = "suppressed"
 	AlarmUnsuppressed = "unsuppressed"
+	AlarmChanged      = "changed" // its rule says another limit, priority or message now
 )
 
 // An AlarmState is how an alarm stands: the body of an alarm frame and the
@@ -31,8 +32,9 @@ type AlarmState struct {
 	ID         string          `json:"id"`
 	Thing      string          `json:"thing"`
 	Property   string          `json:"property,omitempty"`
-	Event      string          `json:"event,omitempty"` // its name, of the rule event
-	Rule       string          `json:"rule"`            // highHigh, high, low, lowLow, rate, stale, offline or event
+	Event      string          `json:"event,omitempty"`  // its name, of the rule event
+	Rule       string          `json:"rule"`             // highHigh, high, low, lowLow, rate, stale, offline, event or promql
+	RuleID     string          `json:"ruleId,omitempty"` // the rule by the API; "" is the description
 	Severity   string          `json:"severity"`
 	Priority   int             `json:"priority"` // 1 to 4; 1 is the most urgent
 	State      string          `json:"state"`
@@ -42,7 +44,8 @@ type AlarmState struct {
 	Unit       string          `json:"unit,omitempty"`
 	Raised     time.Time       `json:"raised"` // the last time
 	Cleared    time.Time       `json:"cleared,omitzero"`
-	Count      int             `json:"count"` // how often it was raised since it was acknowledged
+	Reason     string          `json:"reason,omitempty"` // why it was cleared, when not because its cause went
+	Count      int             `json:"count"`            // how often it was raised since it was acknowledged
 	Acked      *AlarmAck       `json:"acked,omitempty"`
 	Shelved    *AlarmShelf     `json:"shelved,omitempty"`
 	Suppressed bool            `json:"suppressed,omitempty"` // by the condition of its rule

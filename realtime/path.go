@@ -93,3 +93,22 @@ func Match(pattern, thing string) bool {
 		pattern, thing = prest, trest
 	}
 }
+
+// Within says whether everything that the checked pattern inner covers is covered
+// by the pattern outer, too.
+func Within(outer, inner string) bool {
+	for {
+		o, orest, omore := strings.Cut(outer, "/")
+		i, irest, imore := strings.Cut(inner, "/")
+		if o == "**" {
+			return true
+		}
+		if i == "**" || o != "*" && o != i {
+			return false
+		}
+		if !omore || !imore {
+			return omore == imore
+		}
+		outer, inner = orest, irest
+	}
+}

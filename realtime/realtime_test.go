@@ -201,3 +201,17 @@ func BenchmarkParseRecords(b *testing.B) {
 		})
 	}
 }
+
+func TestWithin(t *testing.T) {
+	for _, tt := range []struct {
+		outer, inner string
+		want         bool
+	}{
+		{"**", "a", true}, {"**", "**", true}, {"a/**", "a/b/*", true}, {"a/**", "a/**", true}, {"a/*", "a/*", true}, {"a/*", "a/b", true}, {"*/b", "a/b", true},
+		{"a/*", "a/**", false}, {"a/b", "a/*", false}, {"a/**", "**", false}, {"a/**", "a", false}, {"a/*", "a/b/c", false}, {"a/b", "a", false}, {"*", "**", false}, {"a/**", "*/b", false},
+	} {
+		if got := Within(tt.outer, tt.inner); got != tt.want {
+			t.Errorf("Within(%q, %q) = %v", tt.outer, tt.inner, got)
+		}
+	}
+}

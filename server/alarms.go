@@ -22,6 +22,12 @@ func (s *Server) alarmRoutes() {
 	s.get("/api/alarms", auth.ReadAlarms, s.listAlarms, s.limitAnswer)
 	s.get("/api/alarms/summary", auth.ReadAlarms, s.alarmSummary, s.limitAnswer)
 	s.get("/api/alarms/history", auth.ReadAlarms, s.alarmHistory, s.limitAnswer)
+	s.get("/api/alarms/rules", auth.ReadAlarms, s.listRules, s.limitAnswer)
+	s.get("/api/alarms/rules/:id", auth.ReadAlarms, s.readRule, s.limitAnswer)
+	s.post("/api/alarms/rules", auth.EditAlarms, s.createRule)
+	s.put("/api/alarms/rules/:id", auth.EditAlarms, s.putRule)
+	s.patch("/api/alarms/rules/:id", auth.EditAlarms, s.patchRule)
+	s.delete("/api/alarms/rules/:id", auth.EditAlarms, s.deleteRule)
 	s.get("/api/alarms/:id", auth.ReadAlarms, s.readAlarm, s.limitAnswer)
 	s.post("/api/alarms/ack", auth.AckAlarms, s.ackAlarms)
 	s.post("/api/alarms/:id/ack", auth.AckAlarms, s.ackAlarm)
@@ -193,7 +199,7 @@ func (s *Server) unshelveAlarm(c echo.Context) error {
 
 // alarmsCSV writes the steps of alarms for a spreadsheet.
 func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
-	rows := [][]string{{"ts", "step", "thing", "property", "event", "rule", "priority", "state", "message", "value", "limit", "unit", "raised", "cleared", "count", "ackedBy", "comment", "shelvedBy", "until", "reason", "suppressed", "id"}}
+	rows := [][]string{{"ts", "step", "thing", "property", "event", "rule", "ruleId", "priority", "state", "message", "value", "limit", "unit", "raised", "cleared", "count", "ackedBy", "comment", "shelvedBy", "until", "reason", "suppressed", "why", "id"}}
 	when := func(t time.Time) string {
 		if t.IsZero() {
 			return ""
@@ -205,7 +211,7 @@ func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
 		if a.Limit != nil {
 			limit = strconv.FormatFloat(*a.Limit, 'g', -1, 64)
 		}
-		row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), string(a.Value), limit, a.Unit, when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
+		row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, a.RuleID, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), string(a.Value), limit, a.Unit, when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
 		if a.Acked != nil {
 			row = append(row, noFormula(a.Acked.By), noFormula(a.Acked.Comment))
 		} else {
@@ -216,7 +222,7 @@ func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
 		} else {
 			row = append(row, "", "", "")
 		}
-		rows = append(rows, append(row, strconv.FormatBool(a.Suppressed), a.ID))
+		rows = append(rows, append(row, strconv.FormatBool(a.Suppressed), noFormula(a.Reason), a.ID))
 	}
 	return answerCSV(c, "alarms.csv", rows)
 }

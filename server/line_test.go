@@ -10,6 +10,7 @@ import (
 
 	"echotwin/realtime"
 	"echotwin/realtime/bus"
+	"echotwin/realtime/history"
 	"echotwin/realtime/hub"
 	"echotwin/realtime/ingest"
 	"echotwin/realtime/twin"
@@ -88,7 +89,17 @@ func newLine(t *testing.T, change ...func(*Deps)) *line {
 	things := twin.NewDirectory(twin.DirectoryConfig{Twins: l.twins, Store: descriptions, Logger: quiet,
 		Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound})
 	wg.Go(func() { _ = things.Run(ctx) })
-	l.site = newSite(t, append([]func(*Deps){func(d *Deps) { d.Things = things }, func(d *Deps) { d.Twins, d.Ingest, d.Hub = l.twins, in, h }}, change...)...)
+	kept, err := b.Bucket(ctx, "alarmrules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := twin.NewRulebook(twin.RulebookConfig{Twins: l.twins, Store: kept, Logger: quiet, Check: history.CheckQuery,
+		Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound})
+	if err := rules.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() { _ = rules.Run(ctx) })
+	l.site = newSite(t, append([]func(*Deps){func(d *Deps) { d.Things, d.Rules = things, rules }, func(d *Deps) { d.Twins, d.Ingest, d.Hub = l.twins, in, h }}, change...)...)
 	l.twins.OnChange(func(u realtime.Update) {
 		h.Publish(u)
 		l.Publish(u)

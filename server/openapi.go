@@ -28,6 +28,7 @@ type operation struct {
 	body         string   // name of a schema
 	bodyType     string   // application/json when empty
 	status       int      // of success; 200 when 0
+	creates      bool     // 201 besides, when there was none
 	answer       string   // name of a schema; "" for no body, or for one that answerType tells enough about
 	answerType   string   // application/json when empty
 	errors       []int    // besides those that access brings
@@ -90,7 +91,7 @@ func thingOperations() []operation {
 			note: "With as=given as it was given, to be edited: without the forms of this server, and of a thing that is made of a model only what makes it that."},
 		{method: "POST", path: "/api/things", tag: tag, summary: "Describe a thing", access: user, body: "ThingDescription", status: 201, answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 413, 422, 429, 503},
 			note: "Needs the role engineer. The body is a W3C Thing Description 1.1 with the id of the thing. 422 says by JSON pointer what is wrong with it; 409 that the thing is described already. With echotwin:model it names a Thing Model, with echotwin:values the values of its placeholders, and the rest is merged over the model."},
-		{method: "PUT", path: "/api/things/{id}", tag: tag, summary: "Describe a thing, or describe it anew", access: user, params: []string{"id", "ifMatch", "ifNoneMatch"}, body: "ThingDescription", answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 412, 413, 422, 429, 503},
+		{method: "PUT", path: "/api/things/{id}", creates: true, tag: tag, summary: "Describe a thing, or describe it anew", access: user, params: []string{"id", "ifMatch", "ifNoneMatch"}, body: "ThingDescription", answer: "ThingDescription", answerType: tdType, errors: []int{400, 409, 412, 413, 422, 429, 503},
 			note: "Needs the role engineer. 201 when it had no description. If-Match with the ETag that was read keeps two who write at once from overwriting each other: 412. 409 when a file or the demo line has the description."},
 		{method: "PATCH", path: "/api/things/{id}", tag: tag, summary: "Change the description of a thing by a JSON Merge Patch", access: user, params: []string{"id", "ifMatch"}, body: "MergePatch", answer: "ThingDescription", answerType: tdType, errors: []int{400, 404, 409, 412, 413, 422, 503},
 			note: "Needs the role engineer. Without If-Match it changes whatever the description is then; of several patches at once none is lost."},
@@ -281,6 +282,9 @@ func (op operation) responses() map[string]any {
 		success["content"] = content(typ, op.answer)
 	}
 	rs := map[string]any{fmt.Sprint(status): success}
+	if op.creates {
+		rs["201"] = map[string]any{"description": http.StatusText(http.StatusCreated), "content": success["content"]}
+	}
 	failure := op.failure
 	if failure == "" {
 		failure = "Error"

@@ -71,6 +71,7 @@ type Deps struct {
 	Auth   *auth.Auth
 	Twins  *twin.Twins
 	Things *twin.Directory // their descriptions
+	Rules  *twin.Rulebook  // of alarms, by the API
 	Ingest *ingest.Ingest
 	Hub    *hub.Hub
 	Runs   *gpt.Runs // of the assistant

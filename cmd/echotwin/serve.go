@@ -25,6 +25,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	g.Go(func() error { return s.history.Run(gctx) })
 	g.Go(func() error { return s.twins.Run(gctx) })
 	g.Go(func() error { return s.things.Run(gctx) })
+	g.Go(func() error { return s.rules.Run(gctx) })
 	g.Go(func() error { return s.files.run(gctx) })
 	g.Go(func() error { return s.auth.Run(gctx) })
 	g.Go(func() error { return s.saved.keep(gctx, s.twins, s.written, s.log) })

@@ -43,6 +43,7 @@ type stages struct {
 	twins   *twin.Twins
 	things  *twin.Directory
 	files   *thingFiles
+	rules   *twin.Rulebook
 	known   atomic.Pointer[twin.Twins] // the same, for the door, which is open before
 	hub     *hub.Hub
 	history *history.History
@@ -242,7 +243,7 @@ func (s *stages) commanded(cmd string) (thing string, ok bool) {
 }
 
 func (s *stages) openTwins(ctx context.Context) error {
-	c := twin.Config{Log: s.ingest, Query: s.query}
+	c := twin.Config{Log: s.ingest, Query: s.query, Evaluate: s.evaluate}
 	if s.door != nil {
 		c.Devices = s.door
 		if s.cfg.Nats != "" {
@@ -268,6 +269,9 @@ func (s *stages) openTwins(ctx context.Context) error {
 	}
 	s.files = newThingFiles(s.things, filepath.Join(s.cfg.Data, "things"), s.log)
 	if err := s.things.Load(ctx, func() { s.files.read(ctx) }); err != nil {
+		return err
+	}
+	if err := s.openRules(ctx); err != nil {
 		return err
 	}
 	bucket, err := s.bus.Bucket(ctx, "checkpoint")
@@ -304,7 +308,7 @@ func (s *stages) serverDeps() server.Deps {
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
 		},
-		Auth: s.auth, Twins: s.twins, Things: s.things, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts, Notify: s.notify,
+		Auth: s.auth, Twins: s.twins, Things: s.things, Rules: s.rules, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts, Notify: s.notify,
 		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

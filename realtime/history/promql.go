@@ -40,6 +40,19 @@ func newEngine() *promql.Engine {
 
 var queries = parser.NewParser(parser.Options{})
 
+// CheckQuery says what is wrong with an expression that is to hold or not: it must
+// be PromQL and give samples, of which there may be none.
+func CheckQuery(expr string) error {
+	e, err := queries.ParseExpr(expr)
+	if err != nil {
+		return err
+	}
+	if t := e.Type(); t != parser.ValueTypeVector {
+		return fmt.Errorf("the expression gives a %s, which is always there; want samples that are there only when it holds, such as echotwin_value{property=\"speed\"} > 80", parser.DocumentedType(t))
+	}
+	return nil
+}
+
 // The words of the Prometheus API for what went wrong.
 const (
 	badData     = "bad_data"

@@ -37,7 +37,7 @@ const (
 )
 
 // steps are what can be told.
-var steps = []string{realtime.AlarmRaised, realtime.AlarmCleared, realtime.AlarmAcked, realtime.AlarmShelved, realtime.AlarmUnshelved, realtime.AlarmSuppressed, realtime.AlarmUnsuppressed}
+var steps = []string{realtime.AlarmRaised, realtime.AlarmCleared, realtime.AlarmAcked, realtime.AlarmShelved, realtime.AlarmUnshelved, realtime.AlarmSuppressed, realtime.AlarmUnsuppressed, realtime.AlarmChanged}
 
 // A Channel says whom to tell of which alarms.
 type Channel struct {

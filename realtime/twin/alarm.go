@@ -28,6 +28,9 @@ type alarm struct {
 	// another came in between, it does not count.
 	Last uint64 `json:"last"`
 	Seq  uint64 `json:"seq"`
+	// Rules is the version of the rules by the API that the newest step of the
+	// server knew. Who knows an older one keeps still.
+	Rules uint64 `json:"rules,omitempty"`
 }
 
 // An alarmStep is the data of an alarm's record.
@@ -45,8 +48,11 @@ type alarmStep struct {
 	Unit       string          `json:"unit,omitempty"`
 	Suppressed bool            `json:"suppressed,omitempty"`
 
+	Source string `json:"source,omitempty"` // the rule by the API
+	Rules  uint64 `json:"rules,omitempty"`  // the version of the rules that was known
+
 	User  string `json:"user,omitempty"` // who acknowledged, shelved or unshelved
-	Text  string `json:"text,omitempty"` // the comment or reason
+	Text  string `json:"text,omitempty"` // the comment or reason, also of a clear
 	Until int64  `json:"until,omitempty"`
 }
 
@@ -55,9 +61,12 @@ type alarms struct {
 	byID     map[string]*alarm
 	standing int
 
-	points  map[string]*point // what raises them, by the alarm's id
-	pending []*point          // whose state is not yet what the log has; each once
-	scanned int64             // when all were looked at, ms
+	rules   *ruleSet           // by the API; nil while they are not known
+	asked   map[string]*asking // rules that ask history, by id
+	gone    map[string]string  // why the points of these ids were taken away here
+	points  map[string]*point  // what raises them, by the alarm's id
+	pending []*point           // whose state is not yet what the log has; each once
+	scanned int64              // when all were looked at, ms
 
 	raises [floodRaises + 1]int64 // when the newest were raised, ms, as a ring
 	raised int
@@ -71,7 +80,7 @@ func (al *alarm) told() realtime.AlarmState {
 }
 
 func newAlarms() alarms {
-	return alarms{byID: map[string]*alarm{}, points: map[string]*point{}}
+	return alarms{byID: map[string]*alarm{}, asked: map[string]*asking{}, gone: map[string]string{}, points: map[string]*point{}}
 }
 
 func (as *alarms) sorted() []*alarm {
@@ -92,8 +101,15 @@ func (as *alarms) set(al *alarm) {
 		as.standing++
 	}
 	as.byID[al.ID] = al
+	if !al.Active() {
+		delete(as.gone, al.ID)
+	}
 	if p := as.points[al.ID]; p != nil && p.rule != ruleEvent {
 		p.active, p.tried = al.Active(), 0
+		if p.series != nil && p.want && al.Step == realtime.AlarmCleared {
+			p.series.here = 0 // somebody saw that it was not there
+			p.want = false
+		}
 		as.queue(p)
 	}
 	as.forget()
@@ -158,11 +174,12 @@ func (a *applying) raise(thing, id string, s *alarmStep, ts time.Time, active bo
 		return
 	}
 	n := &alarm{AlarmState: realtime.AlarmState{
-		ID: id, Thing: thing, Property: s.Property, Event: s.Event, Rule: s.Rule, Priority: s.Priority, Severity: realtime.AlarmSeverity(s.Priority),
+		ID: id, Thing: thing, Property: s.Property, Event: s.Event, Rule: s.Rule, RuleID: s.Source, Priority: s.Priority, Severity: realtime.AlarmSeverity(s.Priority),
 		State: realtime.ActiveUnacked, Message: clipTo(s.Message, maxAlarmMsg), Value: s.Value, Limit: s.Limit, Unit: s.Unit,
 		Raised: ts, Count: 1, Suppressed: s.Suppressed,
-	}}
+	}, Rules: s.Rules}
 	if old != nil {
+		n.Rules = max(n.Rules, old.Rules)
 		n.Shelved = old.Shelved
 		if old.Unacked() {
 			n.Count = old.Count + 1
@@ -189,6 +206,7 @@ func (al *alarm) moved(step string, s *alarmStep, ts time.Time) *alarm {
 			return nil
 		}
 		n.Cleared, n.Last = ts, 0 // step sets it
+		n.Reason = clipTo(s.Text, maxComment)
 		n.State = realtime.ClearedUnacked
 		if al.State == realtime.ActiveAcked {
 			n.State = realtime.ClearedAcked
@@ -216,9 +234,16 @@ func (al *alarm) moved(step string, s *alarmStep, ts time.Time) *alarm {
 		if n.Suppressed = step == realtime.AlarmSuppressed; n.Suppressed == al.Suppressed || s.After != al.Seq {
 			return nil
 		}
+	case realtime.AlarmChanged:
+		if s.After != al.Seq || !al.Stands() {
+			return nil
+		}
+		n.RuleID, n.Priority, n.Severity = s.Source, s.Priority, realtime.AlarmSeverity(s.Priority)
+		n.Limit, n.Unit, n.Message = s.Limit, s.Unit, clipTo(s.Message, maxAlarmMsg)
 	default:
 		return nil
 	}
+	n.Rules = max(n.Rules, s.Rules)
 	return &n
 }
 

@@ -20,10 +20,11 @@ const (
 	ruleStale    = "stale"
 	ruleOffline  = "offline"
 	ruleEvent    = "event"
+	rulePromQL   = "promql"
 )
 
-// An alarmRule is one thing of which a description wants people to be told. It
-// does not change. A property has six at most, by the schema.
+// An alarmRule is one thing of which a description, or a rule by the API, wants
+// people to be told. It does not change. A property has six at most.
 type alarmRule struct {
 	id         string
 	rule       string
@@ -33,10 +34,25 @@ type alarmRule struct {
 	priority   int
 	limit      float64 // of a rate, a second
 	hysteresis float64
+	deadband   float64
 	on, off    int64 // delays, ms
 	over       int64 // the window of a rate, ms
 	suppress   *Condition
+
+	source string // the rule by the API that says so; "" is the description
+	from   int64  // since when it does, ms; 0 is since ever
+	text   string // its message; "" is ours
 }
+
+// kind tells the alarms of one property, or of one thing, apart.
+func (r *alarmRule) kind() string { return r.rule }
+
+// limitKinds are the limits of a property in their order, with the priority of
+// one that names none.
+var limitKinds = []struct {
+	rule     string
+	priority float64
+}{{ruleLowLow, 1}, {ruleLow, 2}, {ruleHigh, 2}, {ruleHighHigh, 1}}
 
 // settleDelay is how long a silence lasts before it is an alarm, so that a
 // restart, or a device that connects anew, raises none.
@@ -115,60 +131,61 @@ func (d *description) readAlarms(doc map[string]any) *realtime.Problem {
 
 // readLimits reads echotwin:alarms of one property.
 func (d *description) readLimits(name, place string, m map[string]any) *realtime.Problem {
+	list, problem := readLimits(name, place, m)
+	if problem != nil {
+		return problem
+	}
 	s := d.props[name]
+	for _, r := range list {
+		if (r.limited() || r.rule == ruleRate) && s.kind != kindNumber && s.kind != kindInteger {
+			return at(place+"/"+r.rule, fmt.Errorf("a limit is for a number or an integer, and %s is %s", clip(name), s.kind))
+		}
+		d.alarms = append(d.alarms, r.of(d.id, s))
+	}
+	return nil
+}
+
+// readLimits reads what is to be told of one property, for any thing.
+func readLimits(name, place string, m map[string]any) (list []*alarmRule, problem *realtime.Problem) {
 	suppress, err := suppressedBy(m)
 	if err != nil {
-		return at(place+"/suppress", err)
+		return nil, at(place+"/suppress", err)
 	}
 	base := alarmRule{
-		name: name, title: s.title, unit: s.unit, hysteresis: float(m["hysteresis"], 0), suppress: suppress,
+		name: name, title: name, hysteresis: float(m["hysteresis"], 0), deadband: float(m["deadband"], 0), suppress: suppress,
 		on: int64(1000 * float(m["onDelay"], 0)), off: int64(1000 * float(m["offDelay"], 0)),
 	}
-	if base.title == "" {
-		base.title = name
-	}
-	add := func(rule string, limit float64, otherwise float64) {
+	add := func(rule string, limit float64, otherwise float64) *alarmRule {
 		r := base
-		r.id, r.rule, r.limit, r.priority = alarmID(d.id, rule, name), rule, limit, int(float(m["priority"], otherwise))
-		d.alarms = append(d.alarms, &r)
+		r.rule, r.limit, r.priority = rule, limit, int(float(m["priority"], otherwise))
+		list = append(list, &r)
+		return &r
 	}
 	below, under := math.Inf(-1), ""
-	for _, l := range []struct {
-		rule     string
-		priority float64
-	}{{ruleLowLow, 1}, {ruleLow, 2}, {ruleHigh, 2}, {ruleHighHigh, 1}} {
+	for _, l := range limitKinds {
 		if m[l.rule] == nil {
 			continue
 		}
-		if s.kind != kindNumber && s.kind != kindInteger {
-			return at(place+"/"+l.rule, fmt.Errorf("a limit is for a number or an integer, and %s is %s", clip(name), s.kind))
-		}
 		limit := float(m[l.rule], 0)
 		if limit <= below {
-			return at(place+"/"+l.rule, fmt.Errorf("%s %v is not above %s %v; the order is lowLow, low, high, highHigh", l.rule, limit, under, below))
+			return nil, at(place+"/"+l.rule, fmt.Errorf("%s %v is not above %s %v; the order is lowLow, low, high, highHigh", l.rule, limit, under, below))
 		}
 		below, under = limit, l.rule
 		add(l.rule, limit, l.priority)
 	}
 	if rate, ok := m["rate"].(map[string]any); ok {
-		if s.kind != kindNumber && s.kind != kindInteger {
-			return at(place+"/rate", fmt.Errorf("a rate is for a number or an integer, and %s is %s", clip(name), s.kind))
-		}
-		add(ruleRate, float(rate["max"], 0), 2)
-		d.alarms[len(d.alarms)-1].over = int64(1000 * float(rate["over"], 1))
+		add(ruleRate, float(rate["max"], 0), 2).over = int64(1000 * float(rate["over"], 1))
 	}
 	if m["stale"] == true {
-		add(ruleStale, 0, 3)
-		if r := d.alarms[len(d.alarms)-1]; r.on < settleDelay {
-			r.on = settleDelay
-		}
+		r := add(ruleStale, 0, 3)
+		r.on = max(r.on, settleDelay)
 	}
 	if below := float(m["low"], float(m["lowLow"], math.Inf(-1))); base.hysteresis > 0 {
 		if above := float(m["high"], float(m["highHigh"], math.Inf(1))); above-below <= base.hysteresis {
-			return at(place+"/hysteresis", errors.New("the hysteresis reaches from one limit to the other, so an alarm could never clear"))
+			return nil, at(place+"/hysteresis", errors.New("the hysteresis reaches from one limit to the other, so an alarm could never clear"))
 		}
 	}
-	return nil
+	return list, nil
 }
 
 func suppressedBy(m map[string]any) (*Condition, error) {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"echotwin/realtime"
@@ -41,7 +42,11 @@ type point struct {
 
 	raises [chatterRaises]int64 // the newest, ms, as a ring
 	raised int
-	slope  *slope // of a rate
+	slope  *slope  // of a rate
+	last   float64 // what counted last, with a deadband
+	seen   bool    // and whether anything did
+	series *series // of an expression
+	agrees *alarm  // says what the rule says
 }
 
 func (p *point) noteRaise(ts int64) {
@@ -90,30 +95,61 @@ func (s *slope) add(ts int64, v float64, over int64) (perSecond float64, ok bool
 	return (v - s.v[s.first]) / float64(span) * 1000, true
 }
 
-// watchAlarms makes the points of a thing by its description. What the old ones,
-// of an earlier description, had stays as it is, as far as the new one has it too.
+// watchAlarms makes the points of a thing by its description and the rules by
+// the API. What the old ones, of earlier ones, had stays as it is, as far as the
+// new ones have it too.
 func (t *Twins) watchAlarms(th *thing, old map[string]*point) {
-	for _, r := range th.td.alarms {
-		p := &point{alarmRule: r, th: th}
-		if r.rule == ruleRate {
-			p.slope = &slope{}
+	described := map[string][]*alarmRule{} // by property; "" is the thing itself
+	if th.td != nil {
+		for _, r := range th.td.alarms {
+			name := r.name
+			if r.rule == ruleEvent || r.rule == ruleOffline {
+				name = ""
+			}
+			described[name] = append(described[name], r)
 		}
-		if al := t.alarms.byID[r.id]; al != nil && r.rule != ruleEvent {
-			p.active = al.Active()
+	}
+	for _, r := range described[""] {
+		th.points = append(th.points, t.watch(th, r, old[r.id]))
+	}
+	for name, p := range th.props {
+		for _, r := range t.alarms.rules.about(th.id, name, described[name], p.spec) {
+			p.points = append(p.points, t.watch(th, r, old[r.id]))
 		}
-		p.want = p.active
-		if was := old[r.id]; was != nil && was.rule == r.rule {
-			p.want, p.since, p.raises, p.raised = was.want, was.since, was.raises, was.raised
-		}
-		t.alarms.points[r.id] = p
-		if prop := th.props[r.name]; prop != nil && r.rule != ruleEvent && r.rule != ruleOffline {
-			prop.points = append(prop.points, p)
-		} else {
-			th.points = append(th.points, p)
-		}
-		t.alarms.queue(p)
 	}
 	t.lookAll(th)
+}
+
+// watch makes the point of one rule. Was is that of an earlier one, or nil.
+func (t *Twins) watch(th *thing, r *alarmRule, was *point) *point {
+	p := &point{alarmRule: r, th: th}
+	if r.rule == ruleRate {
+		p.slope = &slope{}
+	}
+	if al := t.alarms.byID[r.id]; al != nil && r.rule != ruleEvent {
+		p.active = al.Active()
+	}
+	p.want = p.active
+	if was != nil && was.rule == r.rule {
+		p.want, p.since, p.raises, p.raised = was.want, was.since, was.raises, was.raised
+		if was.over == r.over {
+			p.slope = was.slope
+		}
+		if was.deadband == r.deadband {
+			p.last, p.seen = was.last, was.seen
+		}
+	}
+	t.alarms.points[r.id] = p
+	delete(t.alarms.gone, r.id)
+	t.alarms.queue(p)
+	return p
+}
+
+// watchProperty makes the points of a property that came just now, undescribed.
+func (t *Twins) watchProperty(th *thing, p *property) {
+	for _, r := range t.alarms.rules.about(th.id, p.name, nil, nil) {
+		p.points = append(p.points, t.watch(th, r, nil))
+	}
 }
 
 // unwatchAlarms takes the points of a thing away and returns them by their id.
@@ -154,6 +190,10 @@ func (t *Twins) look(p *property) {
 	}
 	ms := p.fresh()
 	for _, pt := range p.points {
+		f := f
+		if pt.deadband > 0 && ok {
+			f = pt.counted(f)
+		}
 		switch {
 		case pt.rule == ruleStale:
 			t.alarms.cause(pt, p.stale, ms)
@@ -186,10 +226,21 @@ func (t *Twins) lookOffline(th *thing, ms int64) {
 	}
 }
 
-// cause notes whether what a rule looks for is there.
+// counted is the value that a rule looks at: with a deadband a value that is
+// nearer than that to the one that counted last is taken for that one. The first
+// one counts.
+func (p *point) counted(f float64) float64 {
+	if !p.seen || math.Abs(f-p.last) >= p.deadband {
+		p.last, p.seen = f, true
+	}
+	return p.last
+}
+
+// cause notes whether what a rule looks for is there. A rule that was written
+// just now begins to count then, however old the value is.
 func (as *alarms) cause(p *point, there bool, ms int64) {
 	if there != p.want {
-		p.want, p.since = there, ms
+		p.want, p.since = there, max(ms, p.from)
 		as.queue(p)
 	}
 }
@@ -241,15 +292,19 @@ func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 		if now < due && p.since <= now+clockSkew || p.tried > 0 && now-p.tried < alarmAgain && now >= p.tried || len(steps) == stepsAtOnce {
 			continue
 		}
+		old := t.alarms.byID[p.id]
+		if t.behind(old, now) || p.series != nil && old != nil && p.series.seq < old.Last {
+			continue
+		}
 		p.tried = now
 		ts := stamp(min(due, now))
-		old := t.alarms.byID[p.id]
-		step, s := realtime.AlarmCleared, alarmStep{}
+		step, s := realtime.AlarmCleared, alarmStep{Rules: t.alarms.version()}
 		if p.want {
 			if (old == nil || !old.Stands()) && t.alarms.standing >= maxAlarms {
 				continue
 			}
 			step, s = realtime.AlarmRaised, p.raise(t.quoted(p), t.suppressed(p))
+			s.Rules = t.alarms.version()
 		}
 		if old != nil {
 			s.After = old.Last
@@ -264,27 +319,32 @@ func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 }
 
 // timedSteps adds the steps that time and conditions bring: the end of a shelf,
-// what is suppressed, and alarms whose rule is gone.
+// what is suppressed, and alarms whose rule has changed or is gone.
 func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record {
-	add := func(al *alarm, step string, after uint64, ts int64) {
-		if r, ok := alarmRecord(al.Thing, al.ID, step, &alarmStep{After: after}, stamp(ts)); ok && len(steps) < 2*stepsAtOnce {
+	add := func(al *alarm, step string, s alarmStep, ts int64) {
+		s.Rules = t.alarms.version()
+		if r, ok := alarmRecord(al.Thing, al.ID, step, &s, stamp(ts)); ok && len(steps) < 2*stepsAtOnce {
 			steps = append(steps, r)
 		}
 	}
 	for _, al := range t.alarms.byID {
 		if al.Shelved != nil && al.Shelved.Until.UnixMilli() <= now {
-			add(al, realtime.AlarmUnshelved, al.Seq, al.Shelved.Until.UnixMilli())
+			add(al, realtime.AlarmUnshelved, alarmStep{After: al.Seq}, al.Shelved.Until.UnixMilli())
 			continue
 		}
-		if !al.Stands() {
+		if !al.Stands() || t.behind(al, now) {
 			continue
 		}
 		p := t.alarms.points[al.ID]
 		if p == nil {
-			// Only who knows the description can say that the rule is gone.
-			if th := t.things[al.Thing]; al.Active() && (th == nil || th.td != nil) {
-				add(al, realtime.AlarmCleared, al.Last, now)
+			if why := t.goneFor(al); al.Active() && why != "" {
+				add(al, realtime.AlarmCleared, alarmStep{After: al.Last, Text: why}, now)
 			}
+			continue
+		}
+		if s, changed := p.changed(al); changed && al.Active() {
+			s.After = al.Seq
+			add(al, realtime.AlarmChanged, s, now)
 			continue
 		}
 		if is := t.suppressed(p); is != al.Suppressed {
@@ -292,10 +352,82 @@ func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record
 			if is {
 				step = realtime.AlarmSuppressed
 			}
-			add(al, step, al.Seq, now)
+			add(al, step, alarmStep{After: al.Seq}, now)
 		}
 	}
 	return steps
+}
+
+// behind says whether another node, which knew newer rules, moved the alarm: then
+// this one waits until it has heard of them. Not for ever, in case that the rules
+// were put back to an older state.
+func (t *Twins) behind(al *alarm, now int64) bool {
+	return al != nil && al.Rules > t.alarms.version() && now-al.TS.UnixMilli() < clockSkew
+}
+
+// version is that of the rules which are known, 0 while none are.
+func (as *alarms) version() uint64 {
+	if as.rules == nil {
+		return 0
+	}
+	return as.rules.version
+}
+
+// goneFor says why an alarm that nothing looks at any more is to be cleared; ""
+// while this node cannot know that.
+func (t *Twins) goneFor(al *alarm) string {
+	th := t.things[al.Thing]
+	if why := t.alarms.gone[al.ID]; why != "" {
+		return why
+	}
+	switch {
+	case al.RuleID != "" && t.alarms.rules == nil:
+		return ""
+	case al.RuleID != "":
+		r := t.alarms.rules.byID[al.RuleID]
+		switch {
+		case r == nil:
+			return "its rule was removed"
+		case !r.enabled:
+			return "its rule is switched off"
+		case th == nil && r.expr == nil:
+			return goneThing
+		case r.expr == nil || al.Rule != rulePromQL:
+			return "its rule does not look at it any more"
+		}
+		return "" // whoever asks history will see
+	case th == nil:
+		return goneThing
+	case t.alarms.rules.takesAway(al):
+		return "a rule takes it away"
+	case th.td != nil:
+		return "its rule went from the description"
+	}
+	return "" // only who knows the description can say that the rule is gone
+}
+
+const (
+	goneThing       = "the thing was removed"
+	goneDescription = "the description was removed"
+)
+
+// changed is the step after which an alarm says what its rule says now. Only what
+// a rule by the API says is followed: descriptions have no order in which two
+// nodes could know them.
+func (p *point) changed(al *alarm) (alarmStep, bool) {
+	if p.agrees == al {
+		return alarmStep{}, false
+	}
+	same := al.Priority == p.priority && (p.text == "" || al.Message == clipTo(p.filled(string(al.Value)), maxAlarmMsg))
+	if p.limited() || p.rule == ruleRate {
+		same = same && al.Limit != nil && *al.Limit == p.limit
+	}
+	if al.RuleID == p.source && (same || p.source == "") || p.rule == ruleEvent {
+		p.agrees = al
+		return alarmStep{}, false
+	}
+	s := p.raise(al.Value, false)
+	return alarmStep{Source: s.Source, Priority: s.Priority, Message: s.Message, Limit: s.Limit, Unit: s.Unit}, true
 }
 
 // suppressed says whether the condition of a rule holds. While nobody knows, it
@@ -310,6 +442,9 @@ func (t *Twins) suppressed(p *point) bool {
 
 // quoted is the value that raises an alarm, or nil.
 func (t *Twins) quoted(p *point) json.RawMessage {
+	if p.series != nil {
+		return p.series.quote
+	}
 	prop := p.th.props[p.name]
 	if prop == nil || p.rule == ruleOffline || len(prop.value) > maxQuoted {
 		return nil
@@ -319,7 +454,7 @@ func (t *Twins) quoted(p *point) json.RawMessage {
 
 // raise is the step that raises an alarm.
 func (p *point) raise(value json.RawMessage, suppressed bool) alarmStep {
-	s := alarmStep{Rule: p.rule, Priority: p.priority, Value: slices.Clone(value), Unit: p.unit, Suppressed: suppressed}
+	s := alarmStep{Rule: p.rule, Source: p.source, Priority: p.priority, Value: slices.Clone(value), Unit: p.unit, Suppressed: suppressed}
 	if p.rule == ruleEvent {
 		s.Event = p.name
 	} else {
@@ -332,8 +467,17 @@ func (p *point) raise(value json.RawMessage, suppressed bool) alarmStep {
 	return s
 }
 
+// filled is the message of a rule by the API with what stands for the words in
+// brackets.
+func (p *point) filled(value string) string {
+	return strings.NewReplacer("{value}", value, "{limit}", numbered(p.limit), "{unit}", p.unit, "{property}", p.name, "{thing}", p.th.id, "{title}", p.title).Replace(p.text)
+}
+
 // message says for people what an alarm is about.
 func (p *point) message(value string) string {
+	if p.text != "" {
+		return p.filled(value)
+	}
 	unit := p.unit
 	if unit != "" {
 		unit = " " + unit
@@ -350,6 +494,8 @@ func (p *point) message(value string) string {
 		return p.title + " is not reported any more"
 	case ruleOffline:
 		return p.title + " is offline"
+	case rulePromQL:
+		return fmt.Sprintf("%s (%s)", p.title, value)
 	}
 	return p.title
 }

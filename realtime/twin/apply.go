@@ -159,7 +159,7 @@ func (a *applying) telemetry(r *realtime.Record) {
 	defer a.differs(th)
 	for i := range r.Values {
 		v := &r.Values[i]
-		p := th.property(v.Name)
+		p := a.property(th, v.Name)
 		if p == nil {
 			a.stats.Refused++
 			continue
@@ -190,12 +190,13 @@ func (a *applying) telemetry(r *realtime.Record) {
 
 // property finds a property by name, or makes an undescribed one. It is nil
 // when the thing has too many.
-func (th *thing) property(name string) *property {
+func (t *Twins) property(th *thing, name string) *property {
 	p := th.props[name]
 	if p == nil && len(th.props) < maxProperties {
 		p = &property{name: name}
 		th.props[name] = p
 		th.differs = true
+		t.watchProperty(th, p)
 	}
 	return p
 }

@@ -196,6 +196,7 @@ func (t *Twins) restore(s saved) {
 		if p == nil {
 			p = &property{name: sp.Name}
 			th.props[sp.Name] = p
+			t.watchProperty(th, p)
 		}
 		p.restore(sp)
 		t.aging(th, p, now)

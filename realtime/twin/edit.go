@@ -84,6 +84,7 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 		d.cfg.Twins.Undescribe(id)
 	}
 	if keep {
+		d.cfg.Twins.clearGone(ctx)
 		return nil
 	}
 	return d.cfg.Twins.forget(ctx, id)

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -50,7 +51,7 @@ func (s *schema) problem(e *jsonschema.ValidationError, at string) *realtime.Pro
 	p := &realtime.Problem{Code: realtime.CodeInvalid, At: at}
 	name := "the input"
 	if at == "" {
-		name = "the description"
+		name = cmp.Or(s.root, "the description")
 	}
 	for _, part := range e.InstanceLocation {
 		p.At += "/" + escape(part)

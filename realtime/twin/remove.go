@@ -68,7 +68,7 @@ func (t *Twins) Undescribe(id string) bool {
 		t.mu.Unlock()
 		return false
 	}
-	t.unwatchAlarms(th)
+	old := t.unwatchAlarms(th)
 	t.looks(th)
 	th.td = nil
 	c := realtime.Change{Thing: id}
@@ -83,10 +83,16 @@ func (t *Twins) Undescribe(id string) bool {
 		p.out = false
 		t.aging(th, p, now)
 	}
+	for id, p := range old {
+		if p.active && p.rule != ruleEvent {
+			t.alarms.gone[id] = goneDescription
+		}
+	}
 	if len(th.props) == 0 && th.online == "" {
 		t.drop(th)
 		c.Removed = true
 	} else {
+		t.watchAlarms(th, old)
 		th.wasMarked = true
 		c.TS, c.Marks = stamp(th.newest), th.marks()
 	}

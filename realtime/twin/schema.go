@@ -33,6 +33,7 @@ var descriptions = sync.OnceValues(func() (*schema, error) {
 type schema struct {
 	doc      any
 	compiled *jsonschema.Schema
+	root     string // what a whole document is called; "" is the description
 }
 
 // noLoader keeps a description from making us read files or addresses.
@@ -56,7 +57,7 @@ func compile(doc any) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &schema{doc, compiled}, nil
+	return &schema{doc: doc, compiled: compiled}, nil
 }
 
 // check says what is wrong with v, as a place below at, or nil.

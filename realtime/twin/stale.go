@@ -38,6 +38,7 @@ func (t *Twins) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { every(ctx, alarmsEvery, func() { t.stepAlarms(ctx) }) })
+	wg.Go(func() { every(ctx, askEvery, func() { t.askRules(ctx) }) })
 	wg.Wait()
 	return nil
 }

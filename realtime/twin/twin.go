@@ -27,7 +27,8 @@
 //
 // # Alarms
 //
-// What a description calls an alarm is looked at with every reading, in memory.
+// What a description or a rule by the API calls an alarm is looked at with every
+// reading, in memory; expressions are asked of history from time to time.
 // That one is to be raised or cleared is written into the log, by every node
 // that sees it, and counts once: where it stands there first. See AlarmState.
 //
@@ -64,6 +65,10 @@ type Config struct {
 	// Query answers a PromQL expression at a moment, over everything that is kept
 	// of all things. nil refuses commands whose interlocks ask one.
 	Query func(ctx context.Context, expr string, at time.Time) ([]QuerySample, error)
+
+	// Evaluate is Query for alarm rules: it answers when everything is kept that
+	// was applied before it was called. nil leaves rules that ask with an error.
+	Evaluate func(ctx context.Context, expr string, at time.Time) ([]QuerySample, error)
 
 	// MaxThings bounds how many things there are, described or not. What more
 	// things say is only counted. Zero means 20,000.

@@ -62,7 +62,7 @@ func (a *applying) unlogged(r *realtime.Record, shown map[string]int64) {
 	defer a.differs(th)
 	for i := range r.Values {
 		v := &r.Values[i]
-		p := th.property(v.Name)
+		p := a.property(th, v.Name)
 		if p == nil || p.spec != nil && p.spec.judge(v.JSON) == Bad || !p.newer(ts, at) {
 			continue
 		}

@@ -1,0 +1,450 @@
+package twin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"echotwin/realtime"
+)
+
+var errRaced, errThere, errNotThere = errors.New("raced"), errors.New("there"), errors.New("not there")
+
+// A ledger is a RuleStore in memory.
+type ledger struct {
+	mu       sync.Mutex
+	value    []byte
+	revision uint64
+	watchers []chan struct{}
+}
+
+func (s *ledger) GetRevision(context.Context, string) ([]byte, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.revision == 0 {
+		return nil, 0, errNotThere
+	}
+	return s.value, s.revision, nil
+}
+
+func (s *ledger) Create(_ context.Context, _ string, v []byte) error {
+	_, err := s.Update(context.Background(), "", v, 0)
+	if err != nil {
+		return errThere
+	}
+	return nil
+}
+
+func (s *ledger) Update(_ context.Context, _ string, v []byte, revision uint64) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if revision != s.revision {
+		return 0, errRaced
+	}
+	s.value, s.revision = v, s.revision+1
+	for _, w := range s.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+	return s.revision, nil
+}
+
+func (s *ledger) Watch(ctx context.Context, fn func(string, []byte)) error {
+	w := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.watchers = append(s.watchers, w)
+	s.mu.Unlock()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w:
+			fn("rules", nil)
+		}
+	}
+}
+
+// book gives a node its rules. With late it follows what others write so much
+// later.
+func book(t *testing.T, tw *Twins, s *ledger) *Rulebook {
+	t.Helper()
+	b := NewRulebook(RulebookConfig{Twins: tw, Store: s, Changed: errRaced, Exists: errThere, Missing: errNotThere, Check: func(q string) error {
+		if strings.Contains(q, "((") {
+			return errors.New("parse error: unclosed left parenthesis")
+		}
+		return nil
+	}})
+	if err := b.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func attend(t *testing.T, books ...*Rulebook) {
+	for _, b := range books {
+		go func() { _ = b.Run(t.Context()) }()
+	}
+	synctest.Wait()
+}
+
+func (b *Rulebook) put(t *testing.T, id, doc string) Rule {
+	t.Helper()
+	r, _, err := b.Put(t.Context(), id, []byte(doc), RuleChange{By: "ana"})
+	if err != nil {
+		t.Fatalf("%s: %v", doc, err)
+	}
+	return r
+}
+
+func (b *Rulebook) drop(t *testing.T, id string) {
+	t.Helper()
+	if err := b.Remove(t.Context(), id, RuleChange{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// beat lets the alarms catch up.
+func beat() {
+	time.Sleep(alarmsEvery * 3)
+	synctest.Wait()
+}
+
+func TestARuleStandsInPlaceOfTheDescription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plant{t: t}
+		one, l := p.node(kiln)
+		rules := book(t, one, &ledger{})
+		run(t, one)
+		attend(t, rules)
+		p.kilnSays(`{"temperature":80,"mode":"run"}`)
+		rules.put(t, "warm", `{"thing":"plant/line1/*","property":"temperature","high":70,"hysteresis":1,"priority":3,"message":"{title} of {thing}: {value} {unit} > {limit}"}`)
+		beat()
+		a := one.Alarms(AlarmQuery{})
+		if len(a) != 1 || a[0].RuleID != "warm" || *a[0].Limit != 70 || a[0].Priority != 3 || a[0].Message != "Temperature of plant/line1/oven-1: 80 °C > 70" {
+			t.Fatalf("got %+v", a)
+		}
+		id := a[0].ID
+		// One that names the thing itself comes before one with a pattern, a pattern
+		// of one segment before one for the rest.
+		rules.put(t, "all", `{"thing":"plant/**","property":"temperature","high":10}`)
+		rules.put(t, "exact", `{"thing":"plant/line1/oven-1","property":"temperature","high":75,"priority":1}`)
+		beat()
+		if a, _ := one.AlarmState(id); !a.Active() || a.RuleID != "exact" || *a.Limit != 75 || a.Severity != "critical" || a.Message != "Temperature 80 °C is above 75 °C" {
+			t.Errorf("it is to follow its rule: %+v", a)
+		}
+		rules.put(t, "exact", `{"thing":"plant/line1/oven-1","property":"temperature","high":false}`)
+		beat()
+		if a, _ := one.AlarmState(id); a.Active() || a.Reason != "its rule does not look at it any more" && a.Reason != "a rule takes it away" {
+			t.Errorf("the limit was taken away: %+v", a)
+		}
+		rules.drop(t, "exact")
+		rules.drop(t, "warm")
+		beat()
+		if a, _ := one.AlarmState(id); a.RuleID != "all" || !a.Active() || a.Reason != "" {
+			t.Errorf("the next rule counts: %+v", a)
+		}
+		rules.drop(t, "all")
+		beat()
+		if a, _ := one.AlarmState(id); a.Active() || a.Reason != "" {
+			t.Errorf("80 is not beyond the 90 of the description: %+v", a)
+		}
+		p.kilnSays(`{"temperature":95}`)
+		if a, _ := one.AlarmState(id); !a.Active() || a.RuleID != "" || *a.Limit != 90 {
+			t.Errorf("the description counts again: %+v", a)
+		}
+		wantTold(t, l, "raised:high:active_unacked", "changed:high:active_unacked", "cleared:high:cleared_unacked", "raised:high:active_unacked", "cleared:high:cleared_unacked", "raised:high:active_unacked")
+	})
+}
+
+func TestARuleForWhatIsNotDescribed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plant{t: t}
+		one, l := p.node()
+		rules := book(t, one, &ledger{})
+		run(t, one)
+		rules.put(t, "hot", `{"thing":"shed/*","property":"temp","high":30,"onDelay":10}`)
+		p.say(reading("shed/a", time.Now(), `{"temp":40,"x":1}`), reading("shed/b", time.Now(), `{"temp":"warm"}`), reading("barn/a", time.Now(), `{"temp":40}`))
+		time.Sleep(9 * time.Second)
+		wantTold(t, l)
+		time.Sleep(2 * time.Second)
+		wantTold(t, l, "raised:high:active_unacked")
+		if r, _ := rules.Rule("hot"); r.status.Watches != 2 || r.status.Active != 1 {
+			t.Errorf("got %+v", r.status)
+		}
+		rules.drop(t, "hot")
+		beat()
+		if a := one.Alarms(AlarmQuery{})[0]; a.Active() || a.Reason != "its rule was removed" {
+			t.Errorf("got %+v", a)
+		}
+		// A rule begins to count when it is written, not when the value came.
+		time.Sleep(time.Hour)
+		rules.put(t, "hot", `{"thing":"barn/*","property":"temp","high":30,"onDelay":60}`)
+		time.Sleep(50 * time.Second)
+		if got := one.Alarms(AlarmQuery{State: "active"}); len(got) != 0 {
+			t.Errorf("too early: %+v", got)
+		}
+		time.Sleep(11 * time.Second)
+		if got := one.Alarms(AlarmQuery{State: "active"}); len(got) != 1 {
+			t.Errorf("got %+v", got)
+		}
+		rules.put(t, "hot", `{"thing":"barn/*","property":"temp","high":30,"enabled":false}`)
+		beat()
+		if a := one.Alarms(AlarmQuery{})[0]; a.Active() || a.Reason != "its rule is switched off" {
+			t.Errorf("got %+v", a)
+		}
+	})
+}
+
+// The node that hears of a rule late neither clears what the other raised by it
+// nor raises what the other cleared.
+func TestRulesOnTwoNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := &plant{t: t, lag: 5 * time.Millisecond}, &ledger{}
+		one, l := p.node(kiln)
+		two, other := p.node(kiln)
+		first, second := book(t, one, s), book(t, two, s)
+		run(t, one, two)
+		p.kilnSays(`{"temperature":80,"mode":"run"}`)
+		first.put(t, "warm", `{"thing":"plant/**","property":"temperature","high":70}`)
+		time.Sleep(3 * time.Second) // and the second does not hear of it
+		wantTold(t, l, "raised:high:active_unacked")
+		if err := second.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		beat()
+		first.put(t, "warm", `{"thing":"plant/**","property":"temperature","high":85}`)
+		time.Sleep(3 * time.Second)
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked")
+		attend(t, first, second)
+		second.put(t, "warm", `{"thing":"plant/**","property":"temperature","high":60}`)
+		beat()
+		first.drop(t, "warm")
+		beat()
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked", "raised:high:active_unacked", "cleared:high:cleared_unacked")
+		if fmt.Sprint(l.facts("alarm")) != fmt.Sprint(other.facts("alarm")) {
+			t.Error("the nodes tell different things")
+		}
+
+		// Both write at once: neither is lost.
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() { first.put(t, fmt.Sprint("a", i), `{"thing":"x","property":"y","high":1}`) })
+			wg.Go(func() { second.put(t, fmt.Sprint("b", i), `{"thing":"x","property":"y","high":1}`) })
+		}
+		wg.Wait()
+		synctest.Wait()
+		if a, b := len(first.List()), len(second.List()); a != 20 || b != 20 {
+			t.Errorf("%d and %d rules", a, b)
+		}
+	})
+}
+
+func TestARuleOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := &plant{t: t}, &ledger{}
+		one, _ := p.node(kiln)
+		rules := book(t, one, s)
+		run(t, one)
+		rules.put(t, "warm", `{"thing":"plant/**","property":"temperature","high":70}`)
+		rules.put(t, "dry", `{"thing":"plant/**","property":"slow","low":10}`)
+		p.kilnSays(`{"temperature":80,"slow":5,"mode":"run"}`)
+		before := one.Alarms(AlarmQuery{})
+		_, chunks := one.Checkpoint()
+		p.leave(one)
+		again := func() *Twins {
+			tw := New(Config{Log: p})
+			if err := tw.Describe([]byte(kiln)); err != nil {
+				t.Fatal(err)
+			}
+			return tw
+		}
+		tw := again()
+		book(t, tw, s)
+		if _, err := tw.Restore(chunks); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now().UnixMilli()
+		if steps := tw.timedSteps(tw.pendingSteps(now), now); len(steps) != 0 || len(before) != 2 || !reflect.DeepEqual(tw.Alarms(AlarmQuery{}), before) {
+			t.Errorf("it is not as it was: %+v of %+v", steps, before)
+		}
+		// The rules are not known yet: nothing is cleared for that.
+		blind := again()
+		if _, err := blind.Restore(chunks); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range blind.timedSteps(nil, now) {
+			t.Errorf("a blind node takes the step %s of %s", step.Name, step.Data)
+		}
+		// Removed while no node ran.
+		rules.drop(t, "dry")
+		tw = again()
+		book(t, tw, s)
+		if _, err := tw.Restore(chunks); err != nil {
+			t.Fatal(err)
+		}
+		if steps := tw.timedSteps(tw.pendingSteps(now), now); len(steps) != 1 || !strings.Contains(string(steps[0].Data), "its rule was removed") {
+			t.Errorf("got %+v", steps)
+		}
+	})
+}
+
+func TestDeadband(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plant{t: t}
+		one, l := p.node()
+		rules := book(t, one, &ledger{})
+		run(t, one)
+		rules.put(t, "r", `{"thing":"a","property":"x","high":90,"deadband":2}`)
+		say := func(v string) { p.say(reading("a", time.Now(), `{"x":`+v+`}`)); beat() }
+		say("89.5") // the first counts
+		say("91")   // nearer than 2 to what counted
+		say("90.8")
+		wantTold(t, l)
+		say("91.5") // as far as 2
+		say("89.6") // again too near
+		wantTold(t, l, "raised:high:active_unacked")
+		say("89.5")
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked")
+	})
+}
+
+func TestWhatIsWrongWithARule(t *testing.T) {
+	tw := New(Config{})
+	rules := book(t, tw, &ledger{})
+	for doc, where := range map[string]string{
+		`{"thing":"a","property":"x","high":1}`:                        "ok",
+		`{"thing":"a","property":"x","stale":true,"onDelay":9}`:        "ok",
+		`{"thing":"a","property":"x","high":false}`:                    "ok",
+		`{"promql":"a > 1","for":60,"every":5,"by":"x","status":{}}`:   "ok",
+		`{"thing":"a","property":"x","rate":{"max":1,"over":5}}`:       "ok",
+		`{"thing":"a","property":"x","high":"ten"}`:                    "/high",
+		`{"thing":"a","property":"x","high":true}`:                     "/high",
+		`{"thing":"a","property":"x","low":5,"high":5}`:                "/high",
+		`{"thing":"a","property":"x","rate":{"max":1}}`:                "/rate/over",
+		`{"thing":"a","property":"x","low":1,"high":5,"hysteresis":9}`: "/hysteresis",
+		`{"thing":"a","property":"x","high":5,"deadband":-1}`:          "/deadband",
+		`{"thing":"a","property":"x","high":5,"for":9}`:                "/for",
+		`{"thing":"a//b","property":"x","high":5}`:                     "/thing",
+		`{"thing":"a","property":"x y","high":5}`:                      "/property",
+		`{"thing":"a","high":5}`:                                       "/property",
+		`{"property":"x","high":5}`:                                    "/thing",
+		`{"thing":"a","property":"x","high":5,"suppress":"b>"}`:        "/suppress",
+		`{"thing":"a","property":"x","high":5,"priority":7}`:           "/priority",
+		`{"thing":"a","property":"x","high":5,"hihi":7}`:               "/hihi",
+		`{"thing":"a","property":"x","high":5,"id":"other"}`:           "/id",
+		`{"thing":"a","property":"x"}`:                                 "",
+		`{"thing":"a","property":"x","message":"m"}`:                   "",
+		`{"promql":"((","thing":"a"}`:                                  "/promql",
+		`{"promql":"a","high":5}`:                                      "/high",
+		`{"promql":"a","every":1}`:                                     "/every",
+		`{"promql":"a","for":1e9}`:                                     "/for",
+		`[]`:                                                           "",
+		`{`:                                                            "",
+		`{"thing":"a","property":"x","high":1e999}`:                    "",
+		`{"thing":"a","property":"x","high":5,"message":"` + strings.Repeat("x", maxRule) + `"}`: "",
+	} {
+		_, _, err := rules.Put(t.Context(), "r", []byte(doc), RuleChange{})
+		if where == "ok" {
+			if err != nil {
+				t.Errorf("%s: %v", doc, err)
+			}
+			continue
+		}
+		if p := problem(t, err); p.At != where {
+			t.Errorf("%.80s: got %+v, want at %q", doc, p, where)
+		}
+	}
+	if _, _, err := rules.Put(t.Context(), "a b", []byte(`{"thing":"a","property":"x","high":1}`), RuleChange{}); problem(t, err).At != "/id" {
+		t.Errorf("got %v", err)
+	}
+	// Tags, patches and what is sent back as it was read.
+	r := rules.put(t, "r", `{"thing":"a","property":"x","high":1}`)
+	if _, err := rules.Patch(t.Context(), "r", []byte(`{"high":2}`), RuleChange{Match: Match{Tags: []string{r.Tag}}}); err != nil {
+		t.Error(err)
+	}
+	for _, err := range []error{
+		failure(rules.Patch(t.Context(), "r", []byte(`{"high":3}`), RuleChange{Match: Match{Tags: []string{r.Tag}}})),
+		rules.Remove(t.Context(), "r", RuleChange{Match: Match{Tags: []string{r.Tag}}}),
+	} {
+		if problem(t, err).Code != realtime.CodeChanged {
+			t.Errorf("got %v", err)
+		}
+	}
+	if _, err := rules.Patch(t.Context(), "r", []byte(`{"high":null}`), RuleChange{}); problem(t, err).Code != realtime.CodeInvalid {
+		t.Errorf("got %v", err)
+	}
+	if err := rules.Remove(t.Context(), "none", RuleChange{}); problem(t, err).Code != realtime.CodeNotFound {
+		t.Errorf("got %v", err)
+	}
+	now, _ := rules.Rule("r")
+	read, err := json.Marshal(now)
+	if err != nil || !strings.Contains(string(read), `"high":2`) || !strings.Contains(string(read), `"watches":0`) {
+		t.Fatalf("%s, %v", read, err)
+	}
+	if back := rules.put(t, "r", string(read)); back.Tag != now.Tag {
+		t.Error("sent back as it was read, it is another")
+	}
+}
+
+func TestRulesAreBounded(t *testing.T) {
+	rules := book(t, New(Config{}), &ledger{})
+	for i := range maxExprRules {
+		rules.put(t, fmt.Sprint("q", i), `{"promql":"a>1","thing":"a"}`)
+	}
+	if _, _, err := rules.Put(t.Context(), "q", []byte(`{"promql":"a>1","thing":"a"}`), RuleChange{}); problem(t, err).Code != realtime.CodeTooMany {
+		t.Errorf("got %v", err)
+	}
+	long := `{"thing":"a","property":"x","high":1,"message":"` + strings.Repeat("x", 300) + `","suppress":"` + strings.Repeat("yyyyyyyyyy>1 and ", 15) + `y>1"}`
+	var err error
+	n := 0
+	for ; n <= maxRules && err == nil; n++ {
+		_, _, err = rules.Put(t.Context(), fmt.Sprint("r", n), []byte(long), RuleChange{})
+	}
+	if problem(t, err).Code != realtime.CodeTooMany || n < 300 {
+		t.Errorf("%d rules, %v", n, err)
+	}
+}
+
+// FuzzRule: whatever is sent as a rule is read in bounded time and answered by a
+// problem, or can be put on a thing.
+func FuzzRule(f *testing.F) {
+	for _, doc := range []string{
+		`{"thing":"a/*","property":"x","high":1,"low":0,"hysteresis":0.5,"deadband":0.1,"suppress":"b>1 and c=true"}`,
+		`{"promql":"a > 1","for":60,"thing":"a/b"}`, `{"thing":"**","property":"x","rate":{"max":1,"over":9},"stale":true}`, `{"high":1e400}`, `[[[[`,
+	} {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		r, p := parseRule("r", doc, func(string) error { return nil })
+		if p != nil {
+			if p.Message == "" || p.Code == "" {
+				t.Errorf("%+v", p)
+			}
+			return
+		}
+		set := newRuleSet(1, map[string]*rule{"r": r})
+		tw := New(Config{})
+		tw.setRules(set)
+		tw.Apply(realtime.Bundle{Seq: 1, Records: []realtime.Record{reading("a/b", noon, `{"x":1e300}`), reading("a/b", noon.Add(time.Second), `{"x":-1}`)}})
+		if again, p := parseRule("r", []byte(mustMarshal(t, r.doc)), func(string) error { return nil }); p != nil || again.tag != r.tag {
+			t.Errorf("read back it is another: %v", p)
+		}
+	})
+}
+
+func mustMarshal(t *testing.T, v any) string {
+	b, err := marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

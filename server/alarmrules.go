@@ -1,0 +1,148 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"echotwin/realtime"
+	"echotwin/realtime/twin"
+)
+
+// mayRule says whether who asks may see and write a rule: all of its things lie
+// within theirs. An expression can ask for everything that is kept, so it is for
+// those whom no pattern limits.
+func mayRule(c echo.Context) func(twin.Rule) bool {
+	who := userOf(c)
+	return func(r twin.Rule) bool {
+		return who.Everything() || !r.Asks && who.Covers(r.Pattern, realtime.Within)
+	}
+}
+
+// listRules answers GET /api/alarms/rules.
+func (s *Server) listRules(c echo.Context) error {
+	limit, err := pageSize(c)
+	if err != nil {
+		return err
+	}
+	may, after := mayRule(c), c.QueryParam("after")
+	list := slices.DeleteFunc(s.Rules.List(), func(r twin.Rule) bool { return r.ID <= after || !may(r) })
+	if len(list) > limit {
+		list = list[:limit]
+		linkNext(c, list[limit-1].ID)
+	}
+	return noStore(c).JSON(http.StatusOK, list)
+}
+
+// readRule answers GET /api/alarms/rules/{id}. How it stands is not part of what
+// its tag is of, so a 304 says only that nobody wrote it anew.
+func (s *Server) readRule(c echo.Context) error {
+	id := c.Param("id")
+	r, ok := s.Rules.Rule(id)
+	if !ok || !mayRule(c)(r) {
+		return problem(realtime.CodeNotFound, "there is no alarm rule %s", clip(id))
+	}
+	if slices.Contains(tagsOf(c, "If-None-Match"), r.Tag) {
+		c.Response().Header().Set("ETag", `"`+r.Tag+`"`)
+		return c.NoContent(http.StatusNotModified)
+	}
+	return s.answerRule(c, r, http.StatusOK)
+}
+
+// ruleChange is what a write of a rule has besides the document.
+func (s *Server) ruleChange(c echo.Context) (twin.RuleChange, error) {
+	m, err := conditions(c)
+	may := mayRule(c)
+	return twin.RuleChange{By: userOf(c).User, Match: m, May: func(r twin.Rule) error {
+		switch {
+		case may(r):
+			return nil
+		case r.Asks:
+			return problem(realtime.CodeForbidden, "an expression can ask for everything that is kept, and you see some things only")
+		}
+		return problem(realtime.CodeForbidden, "%s reaches outside of the things that you see", r.Pattern)
+	}}, err
+}
+
+// createRule answers POST /api/alarms/rules.
+func (s *Server) createRule(c echo.Context) error {
+	change, err := s.ruleChange(c)
+	if err != nil {
+		return err
+	}
+	change.Match = twin.Match{None: true}
+	doc, err := body(c, smallBody)
+	if err != nil {
+		return err
+	}
+	r, _, err := s.Rules.Put(c.Request().Context(), "", doc, change)
+	if is(err, realtime.CodeChanged) {
+		return problem(realtime.CodeConflict, "there is a rule with that id already; PUT replaces it")
+	}
+	return s.wroteRule(c, r, http.StatusCreated, err)
+}
+
+// putRule answers PUT /api/alarms/rules/{id}.
+func (s *Server) putRule(c echo.Context) error {
+	change, err := s.ruleChange(c)
+	if err != nil {
+		return err
+	}
+	doc, err := body(c, smallBody)
+	if err != nil {
+		return err
+	}
+	r, created, err := s.Rules.Put(c.Request().Context(), c.Param("id"), doc, change)
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return s.wroteRule(c, r, status, err)
+}
+
+// patchRule answers PATCH /api/alarms/rules/{id}: a JSON Merge Patch.
+func (s *Server) patchRule(c echo.Context) error {
+	change, err := s.ruleChange(c)
+	if err != nil {
+		return err
+	}
+	patch, err := body(c, smallBody)
+	if err != nil {
+		return err
+	}
+	r, err := s.Rules.Patch(c.Request().Context(), c.Param("id"), patch, change)
+	return s.wroteRule(c, r, http.StatusOK, err)
+}
+
+// deleteRule answers DELETE /api/alarms/rules/{id}.
+func (s *Server) deleteRule(c echo.Context) error {
+	change, err := s.ruleChange(c)
+	if err != nil {
+		return err
+	}
+	err = s.Rules.Remove(c.Request().Context(), c.Param("id"), change)
+	s.log.Info("alarm rule removed", "by", userOf(c).User, "rule", clip(c.Param("id")), "err", err)
+	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// wroteRule answers a write with the rule as it is now.
+func (s *Server) wroteRule(c echo.Context, r twin.Rule, status int, err error) error {
+	if err != nil {
+		return err
+	}
+	s.log.Info("alarm rule written", "by", userOf(c).User, "rule", r.ID, "tag", r.Tag)
+	if status == http.StatusCreated {
+		c.Response().Header().Set(echo.HeaderLocation, "/api/alarms/rules/"+url.PathEscape(r.ID))
+	}
+	return s.answerRule(c, r, status)
+}
+
+func (s *Server) answerRule(c echo.Context, r twin.Rule, status int) error {
+	c.Response().Header().Set("ETag", `"`+r.Tag+`"`)
+	return noStore(c).JSON(status, r)
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"echotwin/realtime"
+)
+
+func TestAlarmRulesByTheAPI(t *testing.T) {
+	s := newAlarmLine(t)
+	s.login()
+	if a := s.get("/api/alarms/rules"); strings.TrimSpace(a.body) != "[]" {
+		t.Errorf("got %s", a.body)
+	}
+	born := s.do("POST", "/api/alarms/rules", `{"id":"fast","thing":"plant/*","property":"speed","high":50,"hysteresis":1,"message":"too fast: {value}"}`)
+	born.want(t, 201, "")
+	if got := born.Header.Get("Location"); got != "/api/alarms/rules/fast" {
+		t.Errorf("Location %q", got)
+	}
+	s.do("POST", "/api/alarms/rules", `{"id":"fast","thing":"plant/*","property":"speed","high":50}`).want(t, 409, "conflict")
+	made := s.do("POST", "/api/alarms/rules", `{"thing":"plant/none","property":"speed","low":1}`)
+	made.want(t, 201, "")
+	if id, _ := made.json(t)["id"].(string); !strings.HasPrefix(id, "rule-") {
+		t.Errorf("got %s", made.body)
+	}
+
+	s.speed("60", 1)
+	list := s.alarms("")
+	if len(list) != 1 || list[0].RuleID != "fast" || list[0].Message != "too fast: 60" || *list[0].Limit != 50 {
+		t.Fatalf("got %+v", list)
+	}
+	read := s.get("/api/alarms/rules/fast")
+	tag := read.Header.Get("ETag")
+	if m := read.json(t); tag != born.Header.Get("ETag") || m["by"] != "admin" || m["status"].(map[string]any)["active"] != 1.0 {
+		t.Errorf("got %q %s", tag, read.body)
+	}
+	s.get("/api/alarms/rules/fast", "If-None-Match: "+tag).want(t, 304, "")
+	s.do("PATCH", "/api/alarms/rules/fast", `{"priority":1}`, "If-Match: "+tag).want(t, 200, "")
+	s.do("PUT", "/api/alarms/rules/fast", read.body, "If-Match: "+tag).want(t, 412, "changed")
+	s.do("PUT", "/api/alarms/rules/fast", read.body).want(t, 200, "")
+	s.do("PUT", "/api/alarms/rules/fast", read.body, "If-None-Match: *").want(t, 412, "changed")
+	s.do("PUT", "/api/alarms/rules/other", `{"thing":"plant/none","property":"speed","low":1}`).want(t, 201, "")
+	for body, at := range map[string]string{
+		`{"thing":"plant/*","property":"speed","high":"x"}`: "/high",
+		`{"promql":"sum("}`:      "/promql",
+		`{"promql":"1 + 1"}`:     "/promql",
+		`{"promql":"rate(x[5m"}`: "/promql",
+		`{"thing":"plant/*","property":"speed","high":5,"suppress":"x"}`: "/suppress",
+	} {
+		a := s.do("PUT", "/api/alarms/rules/bad", body)
+		if got, _ := a.json(t)["at"].(string); a.StatusCode != 422 || got != at {
+			t.Errorf("%s: got %d %s", body, a.StatusCode, a.body)
+		}
+	}
+	s.do("PATCH", "/api/alarms/rules/none", `{}`).want(t, 404, "not_found")
+	s.get("/api/alarms/rules/none").want(t, 404, "not_found")
+	s.do("PUT", "/api/alarms/rules/big", `{"message":"`+strings.Repeat("x", 5000)+`"}`).want(t, 413, "too_large")
+	if a := s.get("/api/alarms/rules?limit=1"); !strings.Contains(a.Header.Get("Link"), "after=fast") {
+		t.Errorf("Link %q", a.Header.Get("Link"))
+	}
+	if a := s.get("/api/alarms/rules?after=fast"); strings.Contains(a.body, `"fast"`) || !strings.Contains(a.body, `"other"`) {
+		t.Errorf("got %s", a.body)
+	}
+
+	s.do("DELETE", "/api/alarms/rules/fast", "", "If-Match: "+tag).want(t, 204, "")
+	s.do("DELETE", "/api/alarms/rules/fast", "").want(t, 404, "not_found")
+	cleared := func() realtime.AlarmState { return s.alarms("")[0] }
+	for deadline := time.Now().Add(time.Minute); cleared().Active(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it stands: %+v", cleared())
+		}
+	}
+	s.speed("95", 1) // beyond the limit of the description
+	if a := s.alarms("")[0]; a.RuleID != "" || *a.Limit != 90 {
+		t.Errorf("got %+v", a)
+	}
+}
+
+// Who sees some things only sees and writes rules about those only.
+func TestAlarmRulesWithinPatterns(t *testing.T) {
+	l := newLine(t)
+	l.login()
+	l.do("PUT", "/api/alarms/rules/all", `{"thing":"**","property":"speed","high":5}`).want(t, 201, "")
+	l.do("PUT", "/api/alarms/rules/asks", `{"promql":"echotwin_value > 5"}`).want(t, 201, "")
+	l.do("PUT", "/api/alarms/rules/ours", `{"thing":"plant/line1/*","property":"speed","high":5}`).want(t, 201, "")
+	part := "Authorization: Bearer " + l.token(`{"name":"x","scopes":["admin"],"things":["plant/line1/**"]}`)
+	if a := l.get("/api/alarms/rules", part); !strings.Contains(a.body, `"ours"`) || strings.Contains(a.body, `"all"`) || strings.Contains(a.body, `"asks"`) {
+		t.Errorf("got %s", a.body)
+	}
+	l.get("/api/alarms/rules/all", part).want(t, 404, "not_found")
+	l.do("PATCH", "/api/alarms/rules/ours", `{"high":6}`, part).want(t, 200, "")
+	for path, body := range map[string]string{
+		"all": `{"thing":"plant/line1/x","property":"speed","high":5}`, "asks": `{"thing":"plant/line1/x","property":"speed","high":5}`,
+		"new": `{"thing":"plant/**","property":"speed","high":5}`, "ours": `{"thing":"*/line1/*","property":"speed","high":5}`, "q": `{"promql":"echotwin_value > 5","thing":"plant/line1/x"}`,
+	} {
+		l.do("PUT", "/api/alarms/rules/"+path, body, part).want(t, 403, "forbidden")
+	}
+	l.do("DELETE", "/api/alarms/rules/all", "", part).want(t, 403, "forbidden")
+	l.do("DELETE", "/api/alarms/rules/ours", "", part).want(t, 204, "")
+}
+
+// With keep=data the thing stays, and its alarms do not.
+func TestKeepingDataClearsAlarms(t *testing.T) {
+	s := newAlarmLine(t)
+	s.login()
+	td := strings.Replace(valveTD, `"maximum":100}`, `"maximum":100,"echotwin:alarms":{"high":50}}`, 1)
+	s.do("POST", "/api/things", td).want(t, 201, "")
+	s.do("POST", "/api/telemetry/plant/valve", `{"flow":60}`).want(t, 202, "")
+	alarm := func() (a realtime.AlarmState) {
+		for _, a = range s.alarms("?thing=plant/valve") {
+			return a
+		}
+		return a
+	}
+	for deadline := time.Now().Add(time.Minute); !alarm().Active(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it is not raised")
+		}
+	}
+	s.do("DELETE", "/api/things/plant/valve?keep=data", "").want(t, 204, "")
+	if a := alarm(); a.State != realtime.ClearedUnacked || a.Reason != "the description was removed" {
+		t.Errorf("got %+v", a)
+	}
+}
