@@ -16,6 +16,7 @@ import (
 	"github.com/joho/godotenv"
 
 	"echotwin/realtime/hub"
+	"echotwin/realtime/notify"
 )
 
 // config is everything that can be set, by flag, by environment or by a line
@@ -31,6 +32,8 @@ type config struct {
 	TrustedProxies  []string `env:"ECHOTWIN_TRUSTED_PROXIES" default:"loopback,private" help:"Whose X-Forwarded-… headers are believed: loopback, private, or networks such as 203.0.113.0/24."`
 	Origins         []string `env:"ECHOTWIN_ORIGINS" help:"Web origins besides our own that may open /ws and write with a cookie, such as https://panel.example.com."`
 	PublicURL       string   `name:"public-url" env:"ECHOTWIN_PUBLIC_URL" help:"Where people open this server, such as https://plant.example.com, for links in notifications."`
+	SMTPURL         string   `name:"smtp-url" env:"ECHOTWIN_SMTP_URL" help:"Mail server for e-mail about alarms: smtp://user:password@host:587 (STARTTLS), smtps://… (TLS from the beginning), or smtp://localhost:25?starttls=off."`
+	SMTPFrom        string   `name:"smtp-from" env:"ECHOTWIN_SMTP_FROM" help:"Sender of that e-mail, such as Echotwin <alarms@example.com>."`
 	AdminPassword   string   `env:"ECHOTWIN_ADMIN_PASSWORD" help:"Password of the first administrator, admin. In development 123456 works without it; in production a random one is printed once."`
 
 	Data        string        `env:"ECHOTWIN_DATA" default:"data" help:"Folder that holds everything that is kept."`
@@ -246,6 +249,21 @@ func checkPublic(text string) error {
 	return fmt.Errorf("--public-url (ECHOTWIN_PUBLIC_URL) is %q; want an address such as https://plant.example.com", text)
 }
 
+// mailer is the mail server; nil without one.
+func (c *config) mailer() (*notify.Mailer, error) {
+	if c.SMTPURL == "" {
+		if c.SMTPFrom != "" {
+			return nil, errors.New("--smtp-from (ECHOTWIN_SMTP_FROM) has no use without --smtp-url (ECHOTWIN_SMTP_URL)")
+		}
+		return nil, nil
+	}
+	m, err := notify.NewMailer(c.SMTPURL, c.SMTPFrom, nil)
+	if err != nil {
+		return nil, fmt.Errorf("--smtp-url (ECHOTWIN_SMTP_URL): %w", err)
+	}
+	return m, nil
+}
+
 // check refuses what each flag alone allows.
 func (c *config) check() error {
 	switch {
@@ -257,6 +275,9 @@ func (c *config) check() error {
 		return fmt.Errorf("--disk-reserve (ECHOTWIN_DISK_RESERVE) is %d bytes; at least 1MB is needed", c.DiskReserve)
 	}
 	if err := checkPublic(c.PublicURL); err != nil {
+		return err
+	}
+	if _, err := c.mailer(); err != nil {
 		return err
 	}
 	return c.checkLimits()

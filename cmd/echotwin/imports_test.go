@@ -45,6 +45,7 @@ var onlyIn = map[string]string{
 	"github.com/gorilla/websocket":     "realtime/hub",
 	"github.com/gorilla/sessions":      "server",
 	"github.com/prometheus/prometheus": "realtime/history",
+	"github.com/wneessen/go-mail":      "realtime/notify",
 }
 
 // topLevel is what the root of the project may hold, tracked by git or not.

@@ -21,13 +21,17 @@ func (s *stages) openNotify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	mailer, err := s.cfg.mailer()
+	if err != nil {
+		return err
+	}
 	node := "alone" // the next process of this folder is the same
 	if s.cfg.Nats != "" {
 		node = rand.Text()
 	}
 	s.notify = notify.New(notify.Config{
 		Channels: channels, States: states, Facts: s.facts, Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound,
-		Node: node, Public: s.cfg.PublicURL, Logger: s.log,
+		Node: node, Public: s.cfg.PublicURL, Mail: mailer, Logger: s.log,
 	})
 	return nil
 }

@@ -162,3 +162,22 @@ func TestTwoNodesTellAnAlarmOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatNotificationsAreSetTo(t *testing.T) {
+	for _, tt := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"ECHOTWIN_PUBLIC_URL": "plant.example.com"}, "ECHOTWIN_PUBLIC_URL"},
+		{map[string]string{"ECHOTWIN_PUBLIC_URL": "https://plant.example.com/?x=1"}, "ECHOTWIN_PUBLIC_URL"},
+		{map[string]string{"ECHOTWIN_SMTP_URL": "mail.example.com", "ECHOTWIN_SMTP_FROM": "a@example.com"}, "ECHOTWIN_SMTP_URL"},
+		{map[string]string{"ECHOTWIN_SMTP_URL": "smtp://ana:hunter2@mail.example.com"}, "ECHOTWIN_SMTP_FROM"},
+		{map[string]string{"ECHOTWIN_SMTP_FROM": "a@example.com"}, "ECHOTWIN_SMTP_URL"},
+		{map[string]string{"ECHOTWIN_PUBLIC_URL": "https://plant.example.com/echotwin", "ECHOTWIN_SMTP_URL": "smtps://ana:hunter2@mail.example.com", "ECHOTWIN_SMTP_FROM": "Echotwin <a@example.com>"}, ""},
+	} {
+		_, err := readConfig(nil, env(tt.env))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) || err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v, want %q", tt.env, err, tt.want)
+		}
+	}
+}

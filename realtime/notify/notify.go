@@ -53,6 +53,7 @@ type Config struct {
 	Node string
 	// Public is where people open this server, for links; "" makes none.
 	Public string
+	Mail   *Mailer // nil means that there is no e-mail
 
 	// How long it takes: zero means the defaults.
 	Backoff []time.Duration // between attempts; the last one again and again
@@ -117,6 +118,9 @@ func New(cfg Config) *Notify {
 	}
 	n := &Notify{cfg: cfg, log: cfg.Logger, claim: 4 * cfg.Timeout, wake: make(chan struct{}, 1), all: map[string]*kept{}, workers: map[string]*worker{}}
 	n.senders = map[string]sender{Webhook: newHooks(cfg.Timeout).send}
+	if cfg.Mail != nil {
+		n.senders[Email] = cfg.Mail.send
+	}
 	return n
 }
 
@@ -313,7 +317,7 @@ func (n *Notify) Add(ctx context.Context, by string, d Draft) (Channel, error) {
 // can says whether this server can send what a channel wants.
 func (n *Notify) can(k *kept) error {
 	if n.senders[k.Kind] == nil {
-		return &realtime.Problem{Code: realtime.CodeConflict, At: "/kind", Message: "this server cannot send e-mail: it has no mail server"}
+		return &realtime.Problem{Code: realtime.CodeConflict, At: "/kind", Message: noMail}
 	}
 	return nil
 }
@@ -422,7 +426,7 @@ func (n *Notify) Test(ctx context.Context, key string) (Delivery, error) {
 		return Delivery{}, err
 	}
 	m := probe(k, n.now(), n.cfg.Public)
-	sending, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
+	sending, cancel := context.WithTimeout(ctx, n.patience(k))
 	defer cancel()
 	r := n.senders[k.Kind](sending, k, m)
 	n.counts.attempt(k.Kind, r)
@@ -431,6 +435,15 @@ func (n *Notify) Test(ctx context.Context, key string) (Delivery, error) {
 		m.Status = Delivered
 	}
 	return m.Delivery, n.note(ctx, key, m.Delivery)
+}
+
+// patience is how long an attempt may take. A mail server is asked once for each
+// mailbox, and slow on purpose where it does not know who asks.
+func (n *Notify) patience(k *kept) time.Duration {
+	if k.Kind == Email {
+		return 2 * n.cfg.Timeout
+	}
+	return n.cfg.Timeout
 }
 
 // note adds a delivery to those of a channel.

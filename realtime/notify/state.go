@@ -71,7 +71,10 @@ type state struct {
 	Hold time.Time `json:"hold,omitzero"`
 }
 
-const perMinute = time.Minute
+const (
+	perMinute = time.Minute
+	maxClaim  = 10 * time.Minute
+)
 
 // slots is how many messages may be made now, and when there is the next one.
 func (s *state) slots(limit int, now time.Time) (free int, next time.Time) {
@@ -113,8 +116,8 @@ func (s *state) due(now time.Time) (m *open, next time.Time) {
 
 // claimed says whether another node is sending. A claim that lies further ahead
 // than any is made was made by a clock that was wrong.
-func (s *state) claimed(me string, now time.Time, length time.Duration) bool {
-	return s.Owner != "" && s.Owner != me && s.Until.After(now) && !s.Until.After(now.Add(2*length))
+func (s *state) claimed(me string, now time.Time) bool {
+	return s.Owner != "" && s.Owner != me && s.Until.After(now) && !s.Until.After(now.Add(maxClaim))
 }
 
 // begin notes that m is being sent.

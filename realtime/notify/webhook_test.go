@@ -37,7 +37,6 @@ func TestAStepReachesItsReceiver(t *testing.T) {
 	var body struct {
 		realtime.AlarmState
 		Type, Link string
-		Seq        uint64
 	}
 	if err := json.Unmarshal([]byte(got[0].body), &body); err != nil {
 		t.Fatalf("%v: %s", err, got[0].body)

@@ -129,7 +129,7 @@ func (w *worker) begin(ctx context.Context, k *kept) (*open, time.Duration, erro
 		}
 		return nil, 0, w.n.save(ctx, w.key, s, revision)
 	}
-	if s.claimed(w.n.cfg.Node, now, w.n.claim) {
+	if s.claimed(w.n.cfg.Node, now) {
 		return nil, s.Until.Sub(now) + rand.N(time.Second), nil
 	}
 	got, err := w.take(ctx, k, s, now)
@@ -227,13 +227,17 @@ func (w *worker) gather(ctx context.Context, k *kept, most int) (p pile, few []t
 
 // attempt sends once. It goes on for a moment when ctx ends.
 func (w *worker) attempt(ctx context.Context, k *kept, m *open) result {
-	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.n.cfg.Timeout)
+	send := w.n.senders[k.Kind]
+	if send == nil { // of an e-mail, since the server was started without a mail server
+		return result{err: noMail}
+	}
+	sending, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.n.patience(k))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(goodbye, cancel)
 	})
 	defer stop()
-	r := w.n.senders[k.Kind](sending, k, m)
+	r := send(sending, k, m)
 	if !r.ok && ctx.Err() != nil && errors.Is(sending.Err(), context.Canceled) {
 		return result{stopped: true, err: "the server was stopped meanwhile", boxes: r.boxes}
 	}
