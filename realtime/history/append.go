@@ -30,6 +30,10 @@ type session struct {
 	inTime []sample
 	late   []sample
 
+	batch   uint64 // counts those that were put together
+	sorted  []sample
+	streams []*stream
+
 	epoch  labels.Labels // of the marker
 	marked int64         // time of the last one
 	at     int64         // when the newest record arrived
@@ -197,8 +201,9 @@ func (s *session) record(r *realtime.Record, now time.Time) {
 		s.stats.tooOld.Add(uint64(len(r.Values)))
 		return
 	}
+	row := s.columns.row(r.Thing, now)
 	for _, v := range r.Values {
-		st, f := s.columns.place(s.columns.column(r.Thing, v.Name, now), v, ts)
+		st, f := s.columns.place(s.columns.column(row, v.Name), v, ts)
 		if st == nil {
 			continue
 		}
@@ -250,10 +255,39 @@ func (s *session) commit() error {
 	return nil
 }
 
+// together is the samples with those of one stream behind each other, in their
+// order. The store comes back to a series with cold memory, so that ten samples
+// one by one cost it three times as much as ten at once.
+func (s *session) together(samples []sample) []sample {
+	s.batch++
+	s.streams = s.streams[:0]
+	for i := range samples {
+		st := samples[i].stream
+		if st.batch != s.batch {
+			st.batch, st.count = s.batch, 0
+			s.streams = append(s.streams, st)
+		}
+		st.count++
+	}
+	if len(s.streams) == len(samples) {
+		return samples
+	}
+	at := 0
+	for _, st := range s.streams {
+		at, st.count = at+st.count, at
+	}
+	s.sorted = append(s.sorted[:0], samples...)
+	for _, one := range samples {
+		s.sorted[one.stream.count] = one
+		one.stream.count++
+	}
+	return s.sorted
+}
+
 // write stores samples in one commit, with the marker unless seq is 0.
 func (s *session) write(batch []sample, seq uint64) error {
 	app := s.db.Appender(context.Background())
-	for _, one := range batch {
+	for _, one := range s.together(batch) {
 		ref, err := app.Append(one.stream.ref, one.stream.labels, one.ts, one.v)
 		switch {
 		case err == nil:

@@ -21,32 +21,37 @@ const recheck = 5 * time.Minute
 
 // A column is one property of one thing. Only Run touches it.
 type column struct {
-	thing, name string
-	desc        Description
-	asked       time.Time // for desc
-	rough       bool      // a number was no multiple of what is described
-	streams     []*stream // one for each kind and scale that came
+	usual *stream   // that came last
+	all   []*stream // one for each kind and scale that came
+	rough bool      // a number was no multiple of what is described
+	place int       // in the row
+	desc  Description
+	thing string
+	name  string
 }
 
 // A stream is one series of the store.
 type stream struct {
-	kind   kind
-	scale  float64
-	name   string // thing, property and kind, as rollups know it
-	labels labels.Labels
-	ref    storage.SeriesRef
-
+	// Every sample looks at these, so they are close together in memory.
+	kind    kind
+	scale   float64
 	certain int64   // what is newer than this and last is in order for the store, too
 	last    int64   // time of the newest sample
 	orig    int64   // the time that it came with
 	value   float64 // as it is stored
+	batch   uint64  // scratch of together, as count is: good for the batch that is written
+	count   int
+
+	ref    storage.SeriesRef
+	name   string // thing, property and kind, as rollups know it
+	labels labels.Labels
 }
 
 // columns are all that came since the store was opened.
 type columns struct {
 	h       *History
 	db      *tsdb.DB
-	of      map[string]map[string]*column // by thing and property
+	of      map[string]*columnRow // by thing
 	streams int
 	recent  map[uint64]*stream // newest samples by the hash of the labels, as the store had them
 	since   int64              // recent has all that are newer
@@ -55,7 +60,7 @@ type columns struct {
 // loadColumns reads how far each series is, as far as that is not long ago:
 // where the newest sample is older, everything that comes is newer or late.
 func (h *History) loadColumns(ctx context.Context, db *tsdb.DB) (*columns, error) {
-	c := &columns{h: h, db: db, of: map[string]map[string]*column{}, recent: map[uint64]*stream{}}
+	c := &columns{h: h, db: db, of: map[string]*columnRow{}, recent: map[uint64]*stream{}}
 	c.since = max(db.Head().MaxTime(), 0) - recentScan.Milliseconds()
 	err := eachSeries(ctx, db, c.since, 1<<62, func(l labels.Labels, it chunkenc.Iterator) error {
 		s := &stream{}
@@ -68,22 +73,50 @@ func (h *History) loadColumns(ctx context.Context, db *tsdb.DB) (*columns, error
 	return c, err
 }
 
+// A columnRow is the columns of one thing. Devices repeat the order of their
+// properties, so the next is nearly always the one after the last.
+type columnRow struct {
+	thing  string
+	names  []string // of all, which are looked at without the columns
+	all    []*column
+	next   int
+	byName map[string]*column
+	asked  time.Time // for the descriptions
+}
+
+// row finds the columns of a thing, or makes them.
+func (c *columns) row(thing string, now time.Time) *columnRow {
+	r := c.of[thing]
+	if r == nil {
+		r = &columnRow{thing: strings.Clone(thing), byName: map[string]*column{}, asked: now}
+		c.of[r.thing] = r
+	}
+	if now.Sub(r.asked) > recheck || now.Before(r.asked) {
+		r.asked = now
+		for _, col := range r.all {
+			col.desc, _ = c.h.cfg.Describe(thing, col.name)
+		}
+	}
+	return r
+}
+
 // column finds the column of a property, or makes it.
-func (c *columns) column(thing, name string, now time.Time) *column {
-	props := c.of[thing]
-	if props == nil {
-		props = map[string]*column{}
-		c.of[thing] = props
+func (c *columns) column(r *columnRow, name string) *column {
+	if r.next == len(r.all) {
+		r.next = 0
 	}
-	col := props[name]
+	if len(r.all) > 0 && r.names[r.next] == name {
+		r.next++
+		return r.all[r.next-1]
+	}
+	col := r.byName[name]
 	if col == nil {
-		col = &column{thing: thing, name: name}
-		props[name] = col
+		name = strings.Clone(name) // it is a part of a line of the log
+		col = &column{thing: r.thing, name: name, place: len(r.all)}
+		col.desc, _ = c.h.cfg.Describe(r.thing, name)
+		r.byName[name], r.names, r.all = col, append(r.names, name), append(r.all, col)
 	}
-	if now.Sub(col.asked) > recheck || now.Before(col.asked) {
-		col.desc, _ = c.h.cfg.Describe(thing, name)
-		col.asked = now
-	}
+	r.next = col.place + 1
 	return col
 }
 
@@ -120,8 +153,12 @@ func (c *columns) place(col *column, v realtime.Value, ts int64) (*stream, float
 // stream finds the stream of a column, or makes it for a sample of ts. It is nil
 // when there are too many.
 func (c *columns) stream(col *column, k kind, scale float64, ts int64) *stream {
-	for _, s := range col.streams {
+	if s := col.usual; s != nil && s.kind == k && s.scale == scale {
+		return s
+	}
+	for _, s := range col.all {
 		if s.kind == k && s.scale == scale {
+			col.usual = s
 			return s
 		}
 	}
@@ -139,7 +176,7 @@ func (c *columns) stream(col *column, k kind, scale float64, ts int64) *stream {
 		s.last, s.orig, s.value = old.last, old.last, old.value
 	}
 	delete(c.recent, s.labels.Hash())
-	col.streams = append(col.streams, s)
+	col.usual, col.all = s, append(col.all, s)
 	return s
 }
 

@@ -66,7 +66,7 @@ const (
 	// gather is how long samples wait for others to be written with them, and
 	// maxBatch how many do.
 	gather   = 100 * time.Millisecond
-	maxBatch = 20_000
+	maxBatch = 50_000
 
 	// maxSeries bounds the series of this process; see Stats.Refused.
 	maxSeries = 500_000

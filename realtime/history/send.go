@@ -55,7 +55,7 @@ func (h *History) sendOn(ctx context.Context) (err error) {
 		return errors.New("HISTORY_URL: " + CheckURL(h.cfg.URL).Error())
 	}
 	h.seq.Store(at.Seq)
-	s := &session{History: h, next: at.Seq + 1, ctx: ctx, columns: &columns{h: h, of: map[string]map[string]*column{}, recent: map[uint64]*stream{}, since: math.MinInt64}}
+	s := &session{History: h, next: at.Seq + 1, ctx: ctx, columns: &columns{h: h, of: map[string]*columnRow{}, recent: map[uint64]*stream{}, since: math.MinInt64}}
 	defer h.following.Store(false)
 	defer func() { err = errors.Join(err, s.savePlace()) }()
 	return s.run(ctx)

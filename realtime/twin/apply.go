@@ -2,6 +2,7 @@ package twin
 
 import (
 	"encoding/json"
+	"strings"
 
 	"echotwin/realtime"
 )
@@ -191,13 +192,29 @@ func (a *applying) telemetry(r *realtime.Record) {
 // property finds a property by name, or makes an undescribed one. It is nil
 // when the thing has too many.
 func (t *Twins) property(th *thing, name string) *property {
+	if th.next >= len(th.order) {
+		th.next = 0
+	}
+	if len(th.order) > 0 && th.order[th.next].name == name {
+		th.next++
+		return th.order[th.next-1]
+	}
 	p := th.props[name]
-	if p == nil && len(th.props) < maxProperties {
+	if p == nil {
+		if len(th.props) >= maxProperties {
+			return nil
+		}
+		name = strings.Clone(name) // it is a part of a line of the log
 		p = &property{name: name}
 		th.props[name] = p
 		th.differs = true
 		t.watchProperty(th, p)
 	}
+	if p.rank >= len(th.order) || th.order[p.rank] != p {
+		p.rank = len(th.order)
+		th.order = append(th.order, p)
+	}
+	th.next = p.rank + 1
 	return p
 }
 

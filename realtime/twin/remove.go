@@ -78,6 +78,7 @@ func (t *Twins) Undescribe(id string) bool {
 		p.desired = nil // nobody can bring that about any more
 		if p.value == nil {
 			delete(th.props, name)
+			th.order = nil
 			continue
 		}
 		p.out = false

@@ -16,8 +16,10 @@ type thing struct {
 	id     string
 	td     *description // nil: undescribed
 	props  map[string]*property
-	online string // "online", "offline" or "" when the device never said
-	newest int64  // ts of the newest reading, ms
+	order  []*property // as they came first; nil after one has gone
+	next   int         // of order: devices repeat theirs
+	online string      // "online", "offline" or "" when the device never said
+	newest int64       // ts of the newest reading, ms
 
 	// wasMarked says that marks were told once. A viewer who was away may still
 	// have them, so after a start they are told again even when there are none.
@@ -49,6 +51,7 @@ type thing struct {
 // A property is one value of a thing and what is known about it.
 type property struct {
 	name string
+	rank int   // in the order of its thing
 	spec *spec // nil: undescribed
 	kind kind  // inferred, when undescribed
 

@@ -116,6 +116,7 @@ func (t *Twins) describe(th *thing, d *description) {
 			p.undescribe()
 			if p.value == nil {
 				delete(th.props, name)
+				th.order = nil
 				continue
 			}
 		}
