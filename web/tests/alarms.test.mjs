@@ -280,6 +280,7 @@ act("the overview shows the most urgent alarms, and every tile, faceplate, thing
   await rows(page).nth(3).waitFor();
   await panel.getByRole("button", { name: "Ack shown" }).click();
   await panel.getByText("acknowledged by admin").nth(3).waitFor();
+  await page.locator(".activity li").filter({ hasText: "admin acknowledged P-09, Temperature high" }).waitFor();
   await page.getByRole("link", { name: /^Priority 1 2$/ }).waitFor();
 
   await face.getByRole("link", { name: /Alarms 1/ }).click();

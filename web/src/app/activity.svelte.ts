@@ -1,9 +1,10 @@
-import type { EventFact, Json, Link, Store } from "../live";
+import type { Alarm, AlarmFact, EventFact, Json, Link, Store } from "../live";
 import type { Feed } from "./past";
 
 /** One line of the activity list. Commands are shown beside these, from Commands. */
 export type Entry =
   | { kind: "event"; key: string; at: number; thing: string; name: string; data: Json }
+  | { kind: "alarm"; key: string; at: number; alarm: Alarm } // somebody has acknowledged or shelved it
   | { kind: "appeared"; key: string; at: number; thing: string }
   | { kind: "lost"; key: string; at: number; seconds: number }
   | { kind: "missed"; key: string; at: number; count: number };
@@ -18,7 +19,10 @@ export class Activity {
   #n = 0;
 
   constructor(connection: Pick<Feed, "onFact" | "onGap" | "onLink">, store: Store) {
-    connection.onFact((fact) => fact.type === "event" && this.#event(fact));
+    connection.onFact((fact) => {
+      if (fact.type === "event") this.#event(fact);
+      else if (fact.type === "alarm" && (fact.step === "acked" || fact.step === "shelved")) this.#alarm(fact);
+    });
     connection.onGap((gap) => this.#add({ kind: "missed", key: this.#key(), at: Date.now(), count: gap.missed ?? 0 }));
     connection.onLink((link) => this.#linked(link, store));
     store.watch((changed) => this.#appeared([...changed.keys()].filter((id) => store.things.has(id))));
@@ -28,6 +32,12 @@ export class Activity {
     const key = `${e.seq}/${e.thing}/${e.name}/${e.ts}`;
     if (this.entries.some((old) => old.key === key)) return; // a resume may repeat it
     this.#add({ kind: "event", key, at: Date.parse(e.ts) || Date.now(), thing: e.thing, name: e.name, data: e.data ?? null });
+  }
+
+  #alarm(a: AlarmFact): void {
+    const key = `alarm/${a.id}/${a.step}/${a.ts}`;
+    if (this.entries.some((old) => old.key === key)) return;
+    this.#add({ kind: "alarm", key, at: Date.parse(a.ts) || Date.now(), alarm: a });
   }
 
   #appeared(things: string[]): void {

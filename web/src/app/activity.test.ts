@@ -34,6 +34,18 @@ describe("the activity list", () => {
     expect(activity.entries.map((e) => e.key.split("/")[0])).toEqual(["2", "1"]);
   });
 
+  it("says who has acknowledged or shelved an alarm, and not what alarms do by themselves", () => {
+    const { activity, on } = fake();
+    const step = (step: string, n: number) => on.fact?.({ type: "alarm", seq: n, id: "a91", step, ts: `2026-11-23T08:00:0${n}Z` } as Fact);
+    step("raised", 1);
+    step("acked", 2);
+    step("acked", 2);
+    step("shelved", 3);
+    step("unshelved", 4);
+    step("cleared", 5);
+    expect(activity.entries.map((e) => e.kind === "alarm" && e.alarm.step)).toEqual(["shelved", "acked"]);
+  });
+
   it("says how long the connection was lost, and what was missed", () => {
     const { activity, on, snapshot, live } = fake();
     snapshot("plant/a");

@@ -1,3 +1,4 @@
+import { time } from "../alarms/alarm";
 import { Alarms } from "../alarms/book.svelte";
 import { earlier, readAt } from "../alarms/read";
 import { Activity } from "../app/activity.svelte";
@@ -19,6 +20,7 @@ export function pastOf(player: Player): Past {
     send: () => false,
     link: screen.connection.link,
   };
+  const begin = player.now();
   const alarms = new Alarms({ ...feed, epoch: "" }, () => readAt(player.now()), earlier);
   void alarms.load();
   return {
@@ -26,7 +28,7 @@ export function pastOf(player: Player): Past {
     store: player.store,
     now: () => player.now(),
     series: new Series(kpis.map((s) => keyOf(s.thing, s.property))),
-    activity: new Activity(feed, player.store),
+    activity: new Activity({ ...feed, onFact: (listener) => player.onFact((fact) => (fact.type === "alarm" && time(fact.ts) < begin ? undefined : listener(fact))) }, player.store),
     commands: new Commands(feed),
   };
 }
