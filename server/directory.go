@@ -167,7 +167,11 @@ func (s *Server) directoryEvents(c echo.Context) error {
 	defer s.listings.leave(wake)
 	r.n = newest
 	resync := ""
-	if last := c.Request().Header.Get("Last-Event-ID"); last != "" {
+	last := c.Request().Header.Get("Last-Event-ID")
+	if last == "" {
+		last = c.QueryParam("since") // of a client that opens the stream anew
+	}
+	if last != "" {
 		r.n, resync = s.listings.seen(last, newest)
 	}
 	if r.out, err = sse.Open(c.Response(), 0); err != nil {

@@ -98,6 +98,8 @@ func TestChangesOfTheDirectory(t *testing.T) {
 	next().is(t, "thing_updated", "plant/valve")
 	next().is(t, "thing_created", "plant/new")
 	next().is(t, "thing_deleted", "plant/valve")
+	next, _ = l.directory("/api/things/events?since=" + first.id)
+	next().is(t, "thing_updated", "plant/valve")
 	next, _ = l.directory("/api/things/events?path=plant/*", "Last-Event-ID: another.7")
 	if e := next(); e.name != "resync" || e.id == "" {
 		t.Errorf("got %+v", e)

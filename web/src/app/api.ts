@@ -37,14 +37,20 @@ export async function getPage<T>(path: string): Promise<{ list: T[]; next: strin
 }
 
 async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
-  return (await fetched(method, path, body)).answer;
+  return (await fetched(method, path, body === undefined ? undefined : JSON.stringify(body))).answer;
 }
 
-async function fetched(method: string, path: string, body?: unknown): Promise<{ response: Response; answer: unknown }> {
+/** One request with its text as it is, and the answer with the ETag that came with it. */
+export async function exchange(method: string, path: string, body?: string, conditions?: Record<string, string>): Promise<{ answer: unknown; tag: string }> {
+  const { response, answer } = await fetched(method, path, body, conditions);
+  return { answer, tag: response.headers.get("ETag") ?? "" };
+}
+
+async function fetched(method: string, path: string, body?: string, conditions: Record<string, string> = {}): Promise<{ response: Response; answer: unknown }> {
   const response = await fetch(path, {
     method,
-    headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    headers: { Accept: "application/json", ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...conditions },
+    body,
     credentials: "same-origin",
     cache: "no-store",
   });

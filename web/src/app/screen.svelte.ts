@@ -1,5 +1,6 @@
 import { Connection, socketURL, Store, type Changed, type Link, type Unsubscribe } from "../live";
 import { Catalog } from "../model/catalog";
+import { followDirectory } from "../model/directory";
 import { readingOf, type Reading } from "../model/reading";
 import { keyOf, Series } from "../model/series";
 import type { Description } from "../model/td";
@@ -56,6 +57,7 @@ class Screen {
     this.connection.onRefused(() => void this.#checkSession());
     setInterval(() => this.#second(), 1000);
     this.catalog.load().catch(() => undefined); // without descriptions values are shown bare
+    followDirectory(this.catalog);
     this.connection.watch({ path: "**", rate: 10 });
     this.connection.start();
   }

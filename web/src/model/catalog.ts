@@ -31,12 +31,17 @@ export class Catalog {
   }
 
   async load(): Promise<void> {
-    for (let after = ""; ; ) {
+    const gone = new Set(this.descriptions.keys());
+    for (let after = "", n = 0; ; ) {
       const page = await this.#fetch(`/api/things?limit=${pageSize}${after && `&after=${after}`}`);
       if (!Array.isArray(page)) return;
-      for (const td of page) after = this.#add(td)?.id ?? after;
-      if (page.length < pageSize || this.descriptions.size >= most) break;
+      for (const td of page) {
+        after = this.#add(td)?.id ?? after;
+        gone.delete(after);
+      }
+      if (page.length < pageSize || (n += page.length) >= most) break;
     }
+    for (const id of gone) this.descriptions.delete(id);
     this.loaded = true;
     this.#listeners.tell();
   }
@@ -56,6 +61,25 @@ export class Catalog {
     } finally {
       this.#asking--;
     }
+  }
+
+  /** Reads descriptions that have changed again; of many at once all. */
+  async renew(ids: Iterable<string>): Promise<void> {
+    const some = [...ids];
+    if (some.length > 20) return this.load();
+    for (const id of some) {
+      try {
+        this.#add(await this.#fetch(`/api/things/${id}`));
+      } catch {
+        // It is gone again, and that is told, too.
+      }
+    }
+    this.#listeners.tell();
+  }
+
+  /** Forgets a thing that is gone. */
+  drop(id: string): void {
+    if (this.descriptions.delete(id)) this.#listeners.tell();
   }
 
   #add(td: unknown): Description | null {

@@ -1,0 +1,57 @@
+import type { Catalog } from "./catalog";
+
+const gather = 300; // a model changes many things at once
+const again = 30_000;
+
+/**
+ * Keeps a catalog as the server's directory is, by its stream of changes. A page
+ * that nobody looks at lets go of the stream, because a browser opens only a few
+ * connections to one server, and goes on where it was when it is seen again.
+ */
+export function followDirectory(catalog: Catalog): void {
+  let source: EventSource | null = null;
+  let last = "";
+  let timer = 0;
+  const changed = new Set<string>();
+
+  const renew = () => {
+    const ids = [...changed];
+    changed.clear();
+    timer = 0;
+    catalog.renew(ids).catch(() => undefined); // what could not be read stays as it was
+  };
+  const hear = (event: Event) => {
+    const { data, lastEventId } = event as MessageEvent<string>;
+    last = lastEventId;
+    const id = (JSON.parse(data) as { id: string }).id.replace(/^urn:echotwin:/, "");
+    if (event.type === "thing_deleted") {
+      changed.delete(id);
+      catalog.drop(id);
+      return;
+    }
+    changed.add(id);
+    timer ||= window.setTimeout(renew, gather);
+  };
+  const open = () => {
+    source = new EventSource(`/api/things/events${last && `?since=${encodeURIComponent(last)}`}`);
+    for (const type of ["thing_created", "thing_updated", "thing_deleted"]) source.addEventListener(type, hear);
+    source.addEventListener("resync", (event) => {
+      last = event.lastEventId;
+      catalog.load().catch(() => undefined);
+    });
+    source.onerror = () => {
+      // The browser tries again by itself, but not after a refusal.
+      if (source?.readyState === EventSource.CLOSED) setTimeout(look, again);
+    };
+  };
+  const look = () => {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else if (!source || source.readyState === EventSource.CLOSED) {
+      open();
+    }
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+}
