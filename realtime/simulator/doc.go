@@ -14,8 +14,9 @@
 //
 // # What goes wrong
 //
-// On a schedule drawn from Config.Seed: the filler stops for moments, the air
-// leaks, CV-02's bearing loses its grease and passes its limit of 75 °C within
+// On a schedule drawn from Config.Seed: half a minute after the start an air hose
+// comes off, the pressure falls below its limit of 5.8 bar within a minute of the
+// start and is back soon after; the filler stops for moments, the air leaks, CV-02's bearing loses its grease and passes its limit of 75 °C within
 // ten minutes, the labeller's counter stops reporting and grows stale, a reel of
 // labels ends, a belt jams. All of it passes.
 //

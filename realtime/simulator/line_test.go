@@ -17,7 +17,7 @@ func isClose(a, b, within float64) bool { return math.Abs(a-b) <= within }
 func calm() *line {
 	l := newLine(1)
 	never := math.Inf(1)
-	l.plan = plan{microstop: never, wear: never, leak: never, freeze: never, jam: never, reel: 1e6}
+	l.plan = plan{microstop: never, wear: never, leak: never, hose: never, freeze: never, jam: never, reel: 1e6}
 	return l
 }
 
@@ -398,4 +398,27 @@ func jsonType(v any) string {
 		return "string"
 	}
 	return "object"
+}
+
+// Somebody who has just started the line sees an alarm come and go within a
+// minute and a half, by its physics: the pressure is below its limit for longer
+// than the alarm waits, and back beyond its hysteresis.
+func TestTheFirstAlarmComesAndGoesSoon(t *testing.T) {
+	const limit, hysteresis, delay = 5.8, 0.17, 1.0 // of things/air.json
+	for seed := range uint64(50) {
+		l := newLine(seed)
+		var below, above float64
+		for l.t < 120 && above == 0 {
+			l.advance(0.25)
+			switch {
+			case below == 0 && l.air < limit:
+				below = l.t
+			case below > 0 && l.air > limit+hysteresis:
+				above = l.t
+			}
+		}
+		if below < 30 || below > 60 || above < below+delay+3 || above > 85 {
+			t.Errorf("seed %d: below the limit at %.1f s, above it again at %.1f s", seed, below, above)
+		}
+	}
 }

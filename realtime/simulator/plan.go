@@ -9,6 +9,8 @@ type plan struct {
 
 	grease   float64 // when somebody greases the worn bearing; 0 when it needs none
 	leakEnds float64
+	hose     float64 // when an air hose comes off next
+	hoseOff  bool    // and is off, until somebody shuts its valve
 	frozen   float64 // until when the labeller's counter says nothing
 	scrap    float64 // until when the inspection finds more
 	reel     float64 // share of the labels left
@@ -22,6 +24,7 @@ func (l *line) firstPlan() plan {
 	return plan{
 		wear:      l.between(30, 60),
 		microstop: l.between(90, 130),
+		hose:      l.between(32, 38),
 		leak:      l.between(150, 200),
 		freeze:    l.between(270, 330),
 		jam:       l.between(780, 1500),
@@ -44,6 +47,7 @@ func (l *line) misfortune(dt float64) {
 	if l.t < p.leakEnds {
 		l.leak = 25
 	}
+	l.loseHose()
 	if l.t >= p.freeze {
 		p.freeze, p.frozen = l.t+l.between(900, 1800), l.t+l.between(25, 50)
 	}
@@ -104,6 +108,24 @@ func (l *line) jam(i int) {
 		Current float64 `json:"current"`
 	}{round(c.current(), 1)})
 }
+
+// loseHose lets an air hose come off. It takes more than the compressor gives; who
+// hears it shuts its valve before the machines stop, and the receiver fills again.
+func (l *line) loseHose() {
+	p := &l.plan
+	if l.t >= p.hose {
+		p.hoseOff, p.hose = true, l.t+l.between(1500, 2700)
+	}
+	if p.hoseOff {
+		l.leak += hoseLeak
+		p.hoseOff = l.air > hoseHeard
+	}
+}
+
+const (
+	hoseLeak  = 150.0 // m³/h for each bar
+	hoseHeard = 5.6   // bar at which somebody has found it
+)
 
 // changeReel uses up labels: a reel is good for 9,000 bottles.
 func (l *line) changeReel(dt float64) {

@@ -221,8 +221,8 @@ func TestDevicesComeBackWithTheDoor(t *testing.T) {
 
 func TestDevicesSignIn(t *testing.T) {
 	s := newStore()
-	door := openDoor(t, "127.0.0.1:0", s, mqtt.Config{Authenticate: func(u, p string) (func(string) bool, bool) {
-		return func(thing string) bool { return strings.HasPrefix(thing, "plant/line1/") }, u == "demo" && p == "secret"
+	door := openDoor(t, "127.0.0.1:0", s, mqtt.Config{Authenticate: func(u, p, _ string) (mqtt.Credential, bool) {
+		return mqtt.Credential{Owns: func(thing string) bool { return strings.HasPrefix(thing, "plant/line1/") }}, u == "demo" && p == "secret"
 	}})
 	run(t, simulator.Config{Addr: door.Addr(), Username: "demo", Password: "secret"})
 	s.until(t, "the belt has signed in", func() bool { return s.count["plant/line1/conveyor-1"] > 0 })
