@@ -301,9 +301,14 @@ func TestChatterAndFlood(t *testing.T) {
 
 func TestAlarmsAreBounded(t *testing.T) {
 	tw := New(Config{})
+	long := strings.Repeat("é", 5000)
 	for i := range maxAlarms + maxOver + 2000 {
 		id := fmt.Sprint("a", i)
-		data, _ := json.Marshal(alarmStep{Rule: "high", Priority: 9, Message: strings.Repeat("é", 5000)})
+		step := alarmStep{Rule: "high", Priority: 9, Message: "too high"}
+		if i%500 == 0 {
+			step.Message = long
+		}
+		data, _ := json.Marshal(step)
 		tw.Apply(realtime.Bundle{Seq: uint64(2*i + 1), Records: []realtime.Record{{Kind: realtime.Alarm, Thing: "t", Name: realtime.AlarmRaised, Cmd: id, Data: data}}})
 		if i < maxOver+2000 {
 			data, _ = json.Marshal(alarmStep{After: uint64(2*i + 1)})
@@ -321,8 +326,17 @@ func TestAlarmsAreBounded(t *testing.T) {
 	if s.Alarms != maxAlarms || s.LostAlarms != 1 || s.Unreadable != 1 || len(tw.alarms.byID) > maxAlarms+maxOver {
 		t.Errorf("got %+v and %d", s, len(tw.alarms.byID))
 	}
-	if m := tw.Alarms(AlarmQuery{})[0].Message; len(m) > maxAlarmMsg+3 {
-		t.Errorf("a message of %d bytes", len(m))
+	clipped := 0
+	for _, al := range tw.alarms.byID {
+		if len(al.Message) > maxAlarmMsg+3 {
+			t.Errorf("a message of %d bytes", len(al.Message))
+		}
+		if len(al.Message) > maxAlarmMsg-3 {
+			clipped++
+		}
+	}
+	if clipped < maxAlarms/500 {
+		t.Errorf("%d messages were clipped", clipped)
 	}
 }
 
