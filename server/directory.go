@@ -65,7 +65,8 @@ func (l *listings) publish(all []realtime.Described) {
 		for _, e := range l.ring[:over] {
 			l.diffs -= len(e.Diff)
 		}
-		l.ring = append([]listed(nil), l.ring[over:]...)
+		clear(l.ring[:over]) // append moves the rest, one day
+		l.ring = l.ring[over:]
 	}
 	// Without its difference a change is told by the whole description.
 	for i := 0; l.diffs > keptDiffs && i < len(l.ring); i++ {

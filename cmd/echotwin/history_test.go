@@ -23,11 +23,12 @@ func TestHistoryHasWhatWasAcknowledgedOnceAfterKill9(t *testing.T) {
 		dev := device(t, a, "counter")
 		var mu sync.Mutex
 		enough, done := make(chan struct{}), make(chan struct{})
+		alive, killed := context.WithCancel(t.Context()) // or the last one waits for an acknowledgement in vain
 		go func() {
 			defer close(done)
 			for n := 0; ; n++ {
 				next++
-				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				ctx, cancel := context.WithTimeout(alive, time.Minute)
 				// No ts: many arrive in the same millisecond.
 				_, err := dev.Publish(ctx, &paho.Publish{Topic: "telemetry/bench/counter", QoS: 1, Payload: fmt.Appendf(nil, `{"n":%d}`, next)})
 				cancel()
@@ -47,6 +48,7 @@ func TestHistoryHasWhatWasAcknowledgedOnceAfterKill9(t *testing.T) {
 			t.Fatal(err)
 		}
 		process.Wait()
+		killed()
 		<-done
 	}
 	a, _ := start(t, env)

@@ -38,17 +38,13 @@ func TestAcknowledgedReadingsSurviveKill9(t *testing.T) {
 			}
 		}
 		dev := device(t, a, "counter")
-		stop, done := make(chan struct{}), make(chan struct{})
+		alive, killed := context.WithCancel(t.Context()) // or the last one waits for an acknowledgement in vain
+		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
 				next++
-				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+				ctx, cancel := context.WithTimeout(alive, time.Minute)
 				_, err := dev.Publish(ctx, &paho.Publish{Topic: "telemetry/bench/counter", QoS: 1, Payload: fmt.Appendf(nil, `{"n":%d}`, next)})
 				cancel()
 				if err != nil {
@@ -65,7 +61,7 @@ func TestAcknowledgedReadingsSurviveKill9(t *testing.T) {
 			t.Fatal(err)
 		}
 		process.Wait()
-		close(stop)
+		killed()
 		<-done
 	}
 

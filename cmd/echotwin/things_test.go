@@ -61,6 +61,7 @@ func TestDescriptionsOutliveAKill(t *testing.T) {
 }
 
 func TestTheFolderOfThingsIsFollowed(t *testing.T) {
+	t.Parallel() // it waits for the next look at the folder, mostly
 	env := settings(t, nil)
 	dir := filepath.Join(env["ECHOTWIN_DATA"], "things")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -116,6 +117,7 @@ const tankTM = `{"@context":"https://www.w3.org/2022/wot/td/v1.1","@type":"tm:Th
 // One model, and a list of what is made of it, in two files of which either may
 // come first; a change of the model is a change of all, and outlives a restart.
 func TestAFolderWithAModel(t *testing.T) {
+	t.Parallel() // it waits for the next look at the folder, mostly
 	env := settings(t, nil)
 	dir := filepath.Join(env["ECHOTWIN_DATA"], "things")
 	write := func(name, text string) {
