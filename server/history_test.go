@@ -51,8 +51,9 @@ func newPast(t *testing.T) *past {
 // later is the log of a line that is still being made.
 type later struct{ line **line }
 
-func (l later) Epoch() string { return (*l.line).bus.Epoch() }
-func (l later) Last() uint64  { return (*l.line).bus.Last() }
+func (l later) Epoch() string               { return (*l.line).bus.Epoch() }
+func (l later) Last() uint64                { return (*l.line).bus.Last() }
+func (l later) Continues(epoch string) bool { return (*l.line).bus.Continues(epoch) }
 func (l later) Consume(ctx context.Context, after uint64, apply func(realtime.Bundle)) error {
 	return (*l.line).bus.Consume(ctx, after, apply)
 }

@@ -65,6 +65,7 @@ func historyOf(t *testing.T, c *client) string {
 // A restore on an empty machine gives the same screen, the same history and the
 // same sign-in as the server had when the backup was made, while it was written to.
 func TestBackupAndRestoreWhileRunning(t *testing.T) {
+	t.Parallel() // it waits for NATS to restore, mostly
 	env := settings(t, nil)
 	if err := os.MkdirAll(filepath.Join(env["ECHOTWIN_DATA"], "things"), 0o700); err != nil {
 		t.Fatal(err)

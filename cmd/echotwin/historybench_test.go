@@ -21,8 +21,9 @@ const (
 	monthInABite = 3600 // samples of one bundle
 )
 
-func (l monthLog) Epoch() string { return "bench" }
-func (l monthLog) Last() uint64  { return l.bundles }
+func (l monthLog) Epoch() string               { return "bench" }
+func (l monthLog) Last() uint64                { return l.bundles }
+func (l monthLog) Continues(epoch string) bool { return epoch == "bench" }
 func (l monthLog) Consume(ctx context.Context, after uint64, apply func(realtime.Bundle)) error {
 	begin := time.Now().Truncate(time.Hour).Add(-monthDays * 24 * time.Hour)
 	for seq := after + 1; seq <= l.bundles && ctx.Err() == nil; seq++ {

@@ -19,11 +19,16 @@ type memoryLog struct {
 	bundles []realtime.Bundle
 	grown   chan struct{} // closed with every append
 	epoch   string
+	before  string // the epoch that it had before it was mended
 }
 
 func newLog() *memoryLog { return &memoryLog{grown: make(chan struct{}), epoch: "e1"} }
 
 func (l *memoryLog) Epoch() string { return l.epoch }
+
+func (l *memoryLog) Continues(epoch string) bool {
+	return epoch == l.epoch || epoch == l.before && epoch != ""
+}
 
 func (l *memoryLog) Last() uint64 {
 	l.mu.Lock()

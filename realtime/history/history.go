@@ -20,6 +20,8 @@ type Log interface {
 	Consume(ctx context.Context, after uint64, apply func(realtime.Bundle)) error
 	Last() uint64
 	Epoch() string
+	// Continues says whether a number of that epoch is one of this log.
+	Continues(epoch string) bool
 }
 
 // A Description is what is known about a property besides its values.
@@ -94,6 +96,10 @@ type History struct {
 	db      *tsdb.DB     // nil while it is not open
 	closing context.Context
 	end     context.CancelFunc
+
+	// deleting is held for writing while a thing is deleted, since the store marks
+	// what is deleted in blocks that it hands to queries meanwhile.
+	deleting sync.RWMutex
 
 	outside *outside // nil with a store of our own
 	names   *names

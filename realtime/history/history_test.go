@@ -174,6 +174,25 @@ func TestAnotherLogIsReadFromItsBeginning(t *testing.T) {
 	same(t, "n", p.raw("plant/pump", "n"), []string{"0=1", "1=2", "2=3"})
 }
 
+// A log whose end was lost goes on under another epoch. What history has of the
+// epoch before is not read again: what is made of it must not be told twice.
+func TestAMendedLogIsNotReadFromItsBeginning(t *testing.T) {
+	p := newPlant(t)
+	p.say(said("plant/pump", base, "n", 1))
+	p.say(said("plant/pump", base+1, "n", 2))
+	p.settle()
+	p.stop()
+	p.log.before, p.log.epoch = "e1", "e2"
+	p.log.bundles[0] = realtime.Bundle{Seq: 1, Records: []realtime.Record{said("plant/pump", base+7, "n", 7)}} // would be seen
+	p.log.append(said("plant/pump", base+2, "n", 3))
+	p.start()
+	same(t, "n", p.raw("plant/pump", "n"), []string{"0=1", "1=2", "2=3"})
+	p.restart()
+	p.say(said("plant/pump", base+3, "n", 4))
+	p.settle()
+	same(t, "n", p.raw("plant/pump", "n"), []string{"0=1", "1=2", "2=3", "3=4"})
+}
+
 // A name that was given a number keeps it, whatever is cut off at a kill.
 func TestNamesSurviveAKill(t *testing.T) {
 	dir := t.TempDir()

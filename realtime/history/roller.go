@@ -373,6 +373,8 @@ func (h *History) delete(ctx context.Context, thing string) error {
 		return err
 	}
 	err := h.useDB(func(db *tsdb.DB) error {
+		h.deleting.Lock()
+		defer h.deleting.Unlock()
 		return db.Delete(ctx, math.MinInt64, before, equal("__name__", metricName), equal(labelThing, thing))
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func (h *History) sendOn(ctx context.Context) (err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", h.placePath(), err)
 	}
-	if at.Epoch != h.cfg.Log.Epoch() || at.Seq > h.cfg.Log.Last() {
+	if !h.cfg.Log.Continues(at.Epoch) || at.Seq > h.cfg.Log.Last() {
 		at = sentPlace{Epoch: h.cfg.Log.Epoch()}
 	}
 	at.Seq = max(at.Seq, h.seq.Load()) // of an earlier session

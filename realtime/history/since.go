@@ -19,7 +19,7 @@ func (h *History) Since() (since time.Time, err error) {
 			oldest = head.MinTime()
 		}
 		for _, b := range db.Blocks() {
-			oldest = min(oldest, b.Meta().MinTime)
+			oldest = min(oldest, b.MinTime())
 		}
 		if oldest != math.MaxInt64 {
 			since = time.UnixMilli(oldest).UTC()

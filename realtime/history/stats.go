@@ -37,6 +37,8 @@ func (h *History) Stats() Stats {
 		Clamped: c.clamped.Load(), Unkept: c.unkept.Load(), Unnamed: c.unnamed.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(), Outside: c.outsideRefused.Load(), Segments: c.segments.Load(),
 	}
 	_ = h.useDB(func(db *tsdb.DB) error { // while it is not open there is nothing to tell
+		h.deleting.RLock()
+		defer h.deleting.RUnlock()
 		s.Series = db.Head().NumSeries()
 		s.Bytes = db.Head().Size()
 		for _, b := range db.Blocks() {

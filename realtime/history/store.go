@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -71,7 +72,7 @@ func (h *History) open() (*session, error) {
 		return nil, fmt.Errorf("opening history: %w", err)
 	}
 	s := &session{History: h, db: db, epoch: labels.FromStrings(labels.MetricName, markerName, labelEpoch, h.cfg.Log.Epoch())}
-	after, at, err := marker(db, h.cfg.Log.Epoch())
+	after, at, err := marker(db, h.cfg.Log)
 	if err == nil {
 		s.columns, err = h.loadColumns(h.closing, db)
 	}
@@ -108,7 +109,19 @@ func (h *History) use(f func(q storage.Queryable) error) error {
 	if h.outside != nil {
 		return f(h.outside)
 	}
-	return h.useDB(func(db *tsdb.DB) error { return f(db) })
+	return h.useDB(func(db *tsdb.DB) error { return f(steady{db, &h.deleting}) })
+}
+
+// A steady store begins no query while something is deleted.
+type steady struct {
+	db       *tsdb.DB
+	deleting *sync.RWMutex
+}
+
+func (s steady) Querier(from, to int64) (storage.Querier, error) {
+	s.deleting.RLock()
+	defer s.deleting.RUnlock()
+	return s.db.Querier(from, to)
 }
 
 // useDB calls f with the open store of this process.
@@ -136,7 +149,8 @@ func (q quiet) WithGroup(name string) slog.Handler    { return quiet{q.Handler.W
 
 // marker reads the place in the log that the store holds, and when it was
 // written. It looks at what is newest first: the marker is part of every commit.
-func marker(db *tsdb.DB, epoch string) (seq uint64, at int64, err error) {
+// A log that was mended goes on under another epoch, and not from its beginning.
+func marker(db *tsdb.DB, log Log) (seq uint64, at int64, err error) {
 	newest, oldest := db.Head().MaxTime(), db.Head().MinTime()
 	for _, b := range db.Blocks() {
 		newest, oldest = max(newest, b.MaxTime()), min(oldest, b.MinTime())
@@ -145,14 +159,16 @@ func marker(db *tsdb.DB, epoch string) (seq uint64, at int64, err error) {
 		return 0, 0, nil // empty
 	}
 	for _, back := range []int64{newest - time.Hour.Milliseconds(), oldest} {
-		err := eachSeries(context.Background(), db, back, math.MaxInt64, func(_ labels.Labels, it chunkenc.Iterator) error {
+		err := eachSeries(context.Background(), db, back, math.MaxInt64, func(l labels.Labels, it chunkenc.Iterator) error {
+			if !log.Continues(l.Get(labelEpoch)) {
+				return nil
+			}
 			for it.Next() == chunkenc.ValFloat {
-				var v float64
-				at, v = it.At()
-				seq = uint64(v)
+				ts, v := it.At()
+				at, seq = max(at, ts), max(seq, uint64(v))
 			}
 			return it.Err()
-		}, equal(labels.MetricName, markerName), equal(labelEpoch, epoch))
+		}, equal(labels.MetricName, markerName))
 		if seq > 0 || err != nil {
 			return seq, at, err
 		}
