@@ -1,7 +1,9 @@
 package server
 
 import (
+	"crypto/subtle"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -23,22 +25,13 @@ func (s *Server) login(c echo.Context) error {
 	if err := decode(c, smallBody, &in); err != nil {
 		return err
 	}
-	ctx, v := c.Request().Context(), visitOf(c)
-	u, err := s.Auth.Verify(ctx, in.Username, in.Password, v.addr)
+	v := visitOf(c)
+	u, err := s.Auth.Verify(c.Request().Context(), in.Username, in.Password, v.addr)
 	if err != nil {
 		s.log.Warn("login refused", "user", clip(in.Username), "address", v.addr, "why", err)
 		return err
 	}
-	if old := s.sessionID(c); old != "" {
-		if err := s.Auth.EndSession(ctx, old); err != nil {
-			return err
-		}
-	}
-	id, err := s.Auth.StartSession(ctx, u, v.addr, c.Request().UserAgent())
-	if err != nil {
-		return err
-	}
-	if err := setSession(c, id, u.Username); err != nil {
+	if err := s.startSession(c, u); err != nil {
 		return err
 	}
 	s.log.Info("login", "user", u.Username, "address", v.addr)
@@ -57,6 +50,25 @@ func (s *Server) login(c echo.Context) error {
 	return noStore(c).JSON(http.StatusOK, out)
 }
 
+// startSession signs a user in whose credentials were checked. The session that
+// the browser had is over: somebody else may have planted it.
+func (s *Server) startSession(c echo.Context, u auth.User) error {
+	ctx := c.Request().Context()
+	if old := s.sessionID(c); old != "" {
+		if err := s.Auth.EndSession(ctx, old); err != nil {
+			return err
+		}
+	}
+	id, err := s.Auth.StartSession(ctx, u, visitOf(c).addr, c.Request().UserAgent())
+	if err != nil {
+		return err
+	}
+	return setSession(c, id, u.Username)
+}
+
+// sameText compares secrets in a time that says nothing of them.
+func sameText(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
 // localPath is where to go after the login: a path of ours, or the dashboard
 // when next would lead anywhere else.
 func localPath(next string) string {
@@ -70,9 +82,17 @@ func localPath(next string) string {
 	return next
 }
 
-// logout answers POST /api/logout. Signing out twice is no error.
+// logout answers POST /api/logout. Signing out twice is no error. Who signed in
+// at a provider may have to go there, too.
 func (s *Server) logout(c echo.Context) error {
+	out := struct {
+		OK   bool   `json:"ok"`
+		Next string `json:"next,omitempty"`
+	}{OK: true}
 	if id := s.sessionID(c); id != "" {
+		if who, err := s.Auth.Session(c.Request().Context(), id); err == nil && who.OIDC && s.OIDC != nil {
+			out.Next = s.OIDC.SignOut(c.Request().Context(), s.opens(c, "/login.html"))
+		}
 		if err := s.Auth.EndSession(c.Request().Context(), id); err != nil {
 			return err
 		}
@@ -81,7 +101,7 @@ func (s *Server) logout(c echo.Context) error {
 	if err := setSession(c, "", ""); err != nil {
 		return err
 	}
-	return noStore(c).JSON(http.StatusOK, map[string]bool{"ok": true})
+	return noStore(c).JSON(http.StatusOK, out)
 }
 
 // me answers GET /api/me: never an error for who is not signed in.
@@ -91,6 +111,7 @@ func (s *Server) me(c echo.Context) error {
 		Role     auth.Role  `json:"role"`
 		Scope    auth.Scope `json:"scope"`
 		Things   []string   `json:"things,omitempty"` // the user's own patterns
+		OIDC     bool       `json:"oidc,omitempty"`   // they have no password here
 	}
 	who, err := s.identity(c)
 	if err != nil {
@@ -101,6 +122,9 @@ func (s *Server) me(c echo.Context) error {
 			// A header, because scripts of the original compare the body.
 			c.Response().Header().Set("Echotwin-Demo-Login", "1")
 		}
+		if s.OIDC != nil {
+			c.Response().Header().Set(oidcHeader, url.PathEscape(s.OIDC.Name()))
+		}
 		return noStore(c).JSON(http.StatusOK, map[string]bool{"loggedIn": false})
 	}
 	return noStore(c).JSON(http.StatusOK, struct {
@@ -108,5 +132,5 @@ func (s *Server) me(c echo.Context) error {
 		User     user                          `json:"user"`
 		May      []auth.Permission             `json:"may"`
 		Needs    map[auth.Permission]auth.Role `json:"needs"` // what they may not, with the least role that may
-	}{true, user{who.User, who.Role, who.Scope, who.Limits()}, who.Allowed(), who.Missing()})
+	}{true, user{who.User, who.Role, who.Scope, who.Limits(), who.OIDC}, who.Allowed(), who.Missing()})
 }

@@ -57,7 +57,9 @@ func signIn() []operation {
 	const tag = "sign in"
 	return []operation{
 		{method: "POST", path: "/api/login", tag: tag, summary: "Sign in with a password and get the session cookie", body: "Login", answer: "LoggedIn", errors: []int{400, 401, 403, 429, 503}},
-		{method: "POST", path: "/api/logout", tag: tag, summary: "End the session", answer: "OK", errors: []int{403}},
+		{method: "POST", path: "/api/logout", tag: tag, summary: "End the session", answer: "LoggedOut", errors: []int{403}},
+		{method: "GET", path: "/api/oidc/login", tag: tag, summary: "To the provider of OpenID Connect, where one signs in", params: []string{"next"}, status: 302, errors: []int{404}, note: "For browsers. 404 when none is set (ECHOTWIN_OIDC_ISSUER). What goes wrong is said on the login page."},
+		{method: "GET", path: "/api/oidc/callback", tag: tag, summary: "Where the provider sends the browser back", params: []string{"oidcState", "oidcCode"}, status: 302, errors: []int{404}},
 		{method: "GET", path: "/api/me", tag: tag, summary: "Who am I?", answer: "Me"},
 		{method: "POST", path: "/api/token", tag: tag, summary: "OAuth2 password flow: a token for an hour", body: "PasswordGrant", bodyType: echo.MIMEApplicationForm, answer: "Grant", errors: []int{400, 429, 503}},
 		{method: "POST", path: "/api/tickets", tag: tag, summary: "A ticket for ?ticket=, read only and for minutes", access: user, body: "NewTicket", status: 201, answer: "Ticket", errors: []int{400, 422},

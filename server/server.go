@@ -35,6 +35,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gorilla/securecookie"
 	"github.com/labstack/echo-contrib/session"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,8 +57,9 @@ type Config struct {
 	TrustedProxies  []string // "loopback", "private" or networks, whose X-Forwarded-… are believed; nil means the first two
 	Origins         []string // web origins besides our own that may open /ws and write with a cookie
 
-	DemoLogin          bool // admin / 123456 works, so the login page may say so
-	QuestionsPerMinute int  // to the assistant, of one user; zero means 15
+	DemoLogin          bool   // admin / 123456 works, so the login page may say so
+	PublicURL          string // where people open this server; "" for the address that their browser uses
+	QuestionsPerMinute int    // to the assistant, of one user; zero means 15
 
 	// OpenTelemetry takes readings without credentials from this machine, as
 	// the open MQTT door does in development.
@@ -69,6 +71,7 @@ type Config struct {
 type Deps struct {
 	Config
 	Auth   *auth.Auth
+	OIDC   *auth.OIDC // where people sign in besides; nil for nowhere
 	Twins  *twin.Twins
 	Things *twin.Directory // their descriptions
 	Rules  *twin.Rulebook  // of alarms, by the API
@@ -112,6 +115,8 @@ type Server struct {
 	live     lives
 	proxies  proxies
 	cookies  *cookieStore
+
+	journeys *securecookie.SecureCookie
 	opened   opened
 	pages    *pages
 	log      *slog.Logger
@@ -195,6 +200,9 @@ func (s *Server) routes() error {
 
 	s.opsRoutes()
 
+	if err := s.oidcRoutes(); err != nil {
+		return err
+	}
 	s.post("/api/login", auth.Public, s.login)
 	s.post("/api/logout", auth.Public, s.logout)
 	s.get("/api/me", auth.Public, s.me)

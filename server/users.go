@@ -16,9 +16,12 @@ type userView struct {
 	Role     auth.Role `json:"role"`
 	Things   []string  `json:"things,omitempty"`
 	Created  time.Time `json:"created"`
+	OIDC     bool      `json:"oidc,omitempty"` // signs in at a provider, which says the role
 }
 
-func viewUser(u auth.User) userView { return userView{u.Username, u.Role, u.Things, u.Created} }
+func viewUser(u auth.User) userView {
+	return userView{u.Username, u.Role, u.Things, u.Created, u.OIDC != nil}
+}
 
 // listUsers answers GET /api/users.
 func (s *Server) listUsers(c echo.Context) error {

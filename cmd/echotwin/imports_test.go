@@ -15,24 +15,25 @@ import (
 // mayImport is the architecture: what each package may import of ours. A
 // package that is not in it does not belong here.
 var mayImport = map[string][]string{
-	"cmd/echotwin":       {"*"},
-	"server":             {"server/auth", "realtime", "realtime/*", "gpt", "web"},
-	"server/auth":        {},
-	"realtime":           {},
-	"realtime/bus":       {"realtime"},
-	"realtime/mqtt":      {"realtime"},
-	"realtime/ingest":    {"realtime"},
-	"realtime/twin":      {"realtime"},
-	"realtime/hub":       {"realtime", "realtime/sse"},
-	"realtime/hub/crowd": {}, // clients in a process of their own, for benchmarks only
-	"realtime/notify":    {"realtime"},
-	"realtime/sse":       {},
-	"realtime/history":   {"realtime"},
-	"realtime/simulator": {"realtime"},
-	"gpt":                {"gpt/knowledge"},
-	"gpt/knowledge":      {},
-	"gpt/upstreamtest":   {}, // a scripted model server, for tests only
-	"web":                {},
+	"cmd/echotwin":         {"*"},
+	"server":               {"server/auth", "realtime", "realtime/*", "gpt", "web"},
+	"server/auth":          {},
+	"server/auth/oidctest": {}, // a scripted provider, for tests only
+	"realtime":             {},
+	"realtime/bus":         {"realtime"},
+	"realtime/mqtt":        {"realtime"},
+	"realtime/ingest":      {"realtime"},
+	"realtime/twin":        {"realtime"},
+	"realtime/hub":         {"realtime", "realtime/sse"},
+	"realtime/hub/crowd":   {}, // clients in a process of their own, for benchmarks only
+	"realtime/notify":      {"realtime"},
+	"realtime/sse":         {},
+	"realtime/history":     {"realtime"},
+	"realtime/simulator":   {"realtime"},
+	"gpt":                  {"gpt/knowledge"},
+	"gpt/knowledge":        {},
+	"gpt/upstreamtest":     {}, // a scripted model server, for tests only
+	"web":                  {},
 }
 
 // onlyIn keeps the large libraries inside the one room that knows them, so
@@ -43,6 +44,8 @@ var onlyIn = map[string]string{
 	"github.com/nats-io/":              "realtime/bus",
 	"github.com/mochi-mqtt/":           "realtime/mqtt",
 	"github.com/gorilla/websocket":     "realtime/hub",
+	"github.com/coreos/go-oidc":        "server/auth",
+	"golang.org/x/oauth2":              "server/auth",
 	"github.com/gorilla/sessions":      "server",
 	"github.com/prometheus/prometheus": "realtime/history",
 	"github.com/wneessen/go-mail":      "realtime/notify",

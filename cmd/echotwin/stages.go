@@ -48,6 +48,7 @@ type stages struct {
 	hub     *hub.Hub
 	history *history.History
 	gpt     *gpt.Runs
+	oidc    *auth.OIDC // nil without a provider
 	notify  *notify.Notify
 	server  *server.Server
 
@@ -74,6 +75,9 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 		return nil, err
 	}
 	if err = s.openAuth(ctx); err != nil {
+		return nil, err
+	}
+	if err = s.openOIDC(); err != nil {
 		return nil, err
 	}
 	if s.facts, err = s.bus.Facts(ctx, bus.FactsConfig{MaxBytes: int64(cfg.FactsSize), MaxAge: time.Duration(cfg.FactsAge), Begin: s.serves}); err != nil {
@@ -174,6 +178,19 @@ func (s *stages) openAuth(ctx context.Context) error {
 		fmt.Printf("The first administrator is admin with the password %s. It is shown only now; PATCH /api/users/admin sets another.\n", p)
 	}
 	return nil
+}
+
+// openOIDC prepares signing in at a provider, which need not be there yet.
+func (s *stages) openOIDC() (err error) {
+	c := s.cfg
+	if c.OIDCIssuer == "" {
+		return nil
+	}
+	s.oidc, err = auth.NewOIDC(s.auth, auth.OIDCConfig{
+		Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCSecret, Name: c.OIDCName, Scopes: c.OIDCScopes,
+		RoleClaim: c.OIDCRoleClaim, Roles: c.OIDCRoles, DefaultRole: auth.Role(c.OIDCDefaultRole), Logout: bool(c.OIDCLogout),
+	})
+	return err
 }
 
 // openDoor opens the MQTT door. The demo line comes through it like any
@@ -307,8 +324,9 @@ func (s *stages) serverDeps() server.Deps {
 			Production: c.production(), SessionSecret: c.SessionSecret,
 			NoHTTPSRedirect: bool(c.NoHTTPSRedirect), TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 			OpenTelemetry: !c.production(), DemoLogin: !c.production() && c.AdminPassword == "", QuestionsPerMinute: c.GPTPerMinute,
+			PublicURL: c.PublicURL,
 		},
-		Auth: s.auth, Twins: s.twins, Things: s.things, Rules: s.rules, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts, Notify: s.notify,
+		Auth: s.auth, OIDC: s.oidc, Twins: s.twins, Things: s.things, Rules: s.rules, Hub: s.hub, Ingest: s.ingest, Runs: s.gpt, History: s.history, Past: s.past(), Facts: s.facts, Notify: s.notify,
 		Web: web.Files(), Backup: s.backup, Ready: ready, Metrics: registry, Log: s.log,
 	}
 }

@@ -75,6 +75,7 @@ type Identity struct {
 	Role    Role // "" of a device
 	Scope   Scope
 	Expires time.Time // zero: never
+	OIDC    bool      // the user signs in at a provider
 
 	// The lists of patterns that limit the user, and those that limit the token
 	// or ticket besides; every one of them must cover a thing.

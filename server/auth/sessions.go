@@ -110,7 +110,7 @@ func (a *Auth) session(ctx context.Context, key string) (*Identity, error) {
 			a.log.Warn("a session's last use was not stored", "err", err)
 		}
 	}
-	return &Identity{Kind: BySession, User: u.Username, Role: u.Role, Scope: u.Role.scope(), Expires: s.Created.Add(a.absolute), user: limit(nil, u.Things), source: BySession, ref: key}, nil
+	return &Identity{Kind: BySession, User: u.Username, Role: u.Role, Scope: u.Role.scope(), Expires: s.Created.Add(a.absolute), OIDC: u.OIDC != nil, user: limit(nil, u.Things), source: BySession, ref: key}, nil
 }
 
 // EndSession signs out. Ending one that is over is no error.

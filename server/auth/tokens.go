@@ -105,7 +105,7 @@ func (a *Auth) token(ctx context.Context, key string) (*Identity, error) {
 	if u.ID != t.UserID {
 		return nil, ErrNone
 	}
-	id := &Identity{Kind: ByToken, User: u.Username, Role: u.Role, Scope: weaker(t.Scope, u.Role.scope()), user: limit(nil, u.Things), own: limit(nil, t.Things), source: ByToken, ref: key}
+	id := &Identity{Kind: ByToken, User: u.Username, Role: u.Role, Scope: weaker(t.Scope, u.Role.scope()), OIDC: u.OIDC != nil, user: limit(nil, u.Things), own: limit(nil, t.Things), source: ByToken, ref: key}
 	if t.Expires != nil {
 		id.Expires = *t.Expires
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A User signs in with a password.
+// A User signs in with a password, or at a provider.
 type User struct {
 	Username string    `json:"username"`
 	Role     Role      `json:"role"`
@@ -20,7 +20,11 @@ type User struct {
 	// every thing.
 	Things []string `json:"things,omitempty"`
 
-	Hash string `json:"hash"` // argon2id
+	// OIDC is who they are at the provider that they sign in at; nil of a local
+	// user. They have no password here.
+	OIDC *Subject `json:"oidc,omitempty"`
+
+	Hash string `json:"hash"` // argon2id; "" is no password's
 	ID   string `json:"id"`   // random: a later user of the same name is another one
 	Era  string `json:"era"`  // random, new with each password: sessions of the old one are over
 	Demo bool   `json:"demo,omitempty"`
@@ -159,6 +163,9 @@ func (a *Auth) ChangeUser(ctx context.Context, username string, c Change) (User,
 		if err := checkLimits(u.Role, u.Things); err != nil {
 			return err
 		}
+		if hash != "" && u.OIDC != nil {
+			return &Invalid{"/password", "this user signs in at a provider and has no password here"}
+		}
 		if hash != "" {
 			u.Hash, u.Era, u.Demo = hash, random(), false
 		}
@@ -198,8 +205,13 @@ func (a *Auth) DeleteUser(ctx context.Context, username string) error {
 		return err
 	}
 	// From here on they are worth nothing; removing them is tidiness.
+	return a.endAll(ctx, u)
+}
+
+// endAll ends everything that was issued to a user.
+func (a *Auth) endAll(ctx context.Context, u User) error {
 	return errors.Join(
-		a.sessions.deleteIf(ctx, func(s session) bool { return s.User == username }),
+		a.sessions.deleteIf(ctx, func(s session) bool { return s.User == u.Username }),
 		a.tokens.deleteIf(ctx, func(t Token) bool { return t.UserID == u.ID }),
 	)
 }

@@ -1,5 +1,6 @@
 // Who gets in, where they come out, and what is not to be had without a login.
 import assert from "node:assert/strict";
+import { Provider } from "./harness/provider.mjs";
 import { user } from "./harness/server.mjs";
 import { act } from "./harness/stage.mjs";
 
@@ -22,6 +23,7 @@ act("a wrong password is said, the right one leads to where one wanted to go", a
 });
 
 act("a next that leads away is not followed", async (t) => {
+  t.expectComplaint(/status of 401/); // the page before, whose cookie is taken away while it loads
   const { page } = await t.window();
   for (const next of ["https://evil.example/", "//evil.example/", "/\\evil.example/", "javascript:alert(1)"]) {
     await page.context().clearCookies();
@@ -53,4 +55,40 @@ act("nothing behind the login is a static file (F1)", async (t) => {
   }
   const script = await context.request.get("/app", { headers: { Accept: "application/json" }, maxRedirects: 0 });
   assert.equal(script.status(), 401);
+});
+
+act("one signs in at a provider and out of it, and is told what is wrong there", async (t) => {
+  const provider = await Provider.start();
+  t.onEnd(() => provider.stop());
+  const server = await t.ownServer({
+    ECHOTWIN_DEMO: "false", ECHOTWIN_OIDC_ISSUER: provider.url, ECHOTWIN_OIDC_CLIENT_ID: "echotwin", ECHOTWIN_OIDC_CLIENT_SECRET: "x",
+    ECHOTWIN_OIDC_NAME: "Nhà máy", ECHOTWIN_OIDC_ROLES: "shift=operator", ECHOTWIN_OIDC_LOGOUT: "1",
+  });
+  const w = await t.window({ url: server.url });
+  const { page } = w;
+  await page.goto("/app/accounts");
+  const button = page.getByRole("link", { name: "Sign in with Nhà máy" });
+  await button.waitFor();
+  assert.deepEqual(await w.axe(), []);
+  await button.click();
+  await page.waitForURL(`${server.url}/app/accounts`);
+  await page.getByText("Signed in as lan, Operator.").waitFor();
+  await page.getByText("You sign in at a provider").waitFor();
+  assert.equal(await page.getByLabel("Password now").count(), 0);
+  await page.getByRole("button", { name: /lan/ }).first().click();
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
+  await page.waitForURL(`${server.url}/login.html`);
+
+  provider.claims = { ...provider.claims, groups: ["guests"] };
+  await button.click();
+  await page.getByRole("alert").filter({ hasText: "none of your groups has a role here" }).waitFor();
+  provider.claims = { ...provider.claims, sub: "2", preferred_username: "admin", groups: ["shift"] };
+  await button.click();
+  await page.getByRole("alert").filter({ hasText: "Another user here has your name already." }).waitFor();
+  assert.deepEqual(await w.axe(), []);
+
+  const vi = await t.window({ url: server.url, lang: "vi" });
+  await vi.page.goto("/login.html?problem=unreachable");
+  await vi.page.getByRole("alert").filter({ hasText: "Nơi cấp đăng nhập không trả lời." }).waitFor();
+  await vi.page.getByRole("link", { name: "Đăng nhập bằng Nhà máy" }).waitFor();
 });

@@ -24,6 +24,8 @@ export const en = {
   endedAll: "The sessions of {user} were ended.",
   signedInAs: "Signed in as {user}, {role}.",
   limitedTo: "Limited to {things}.",
+  atProvider: "You sign in at a provider, which says your role, and have no password here.",
+  byProvider: "signs in at the provider",
   oldPassword: "Password now",
   newPassword: "New password",
   password: "Password",

@@ -26,6 +26,8 @@ export const vi: Record<keyof typeof en, string> = {
   endedAll: "Đã kết thúc các phiên của {user}.",
   signedInAs: "Đang đăng nhập là {user}, {role}.",
   limitedTo: "Giới hạn ở {things}.",
+  atProvider: "Bạn đăng nhập ở nơi cấp đăng nhập, vai trò do nơi đó quyết định, và không có mật khẩu ở đây.",
+  byProvider: "đăng nhập ở nơi cấp",
   oldPassword: "Mật khẩu hiện tại",
   newPassword: "Mật khẩu mới",
   password: "Mật khẩu",

@@ -60,7 +60,22 @@ async function fetched(method: string, path: string, body?: string, conditions: 
   throw new ApiError(response.status, { ...said, message: String(said.error ?? "") || undefined }, Number(response.headers.get("Retry-After")) || 0);
 }
 
+let leaving = false;
+
+/** Signs out, here and, for who signed in at a provider that wants it, there. */
+export async function signOut(): Promise<void> {
+  leaving = true; // the end of the session, which the streams tell at once, must not lead elsewhere
+  try {
+    const { next } = (await post("/api/logout")) as { next?: string };
+    location.assign(next ?? "/login.html");
+  } catch (err) {
+    leaving = false;
+    throw err;
+  }
+}
+
 /** Where to sign in and come back from. */
 export function toLogin(): void {
+  if (leaving) return;
   location.assign(`/login.html?next=${encodeURIComponent(location.pathname + location.search)}`);
 }

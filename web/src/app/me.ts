@@ -12,6 +12,8 @@ export interface Me {
   role: string;
   /** Patterns of the things that they have to do with; empty for every thing. */
   things: readonly string[];
+  /** They sign in at a provider and have no password here. */
+  oidc: boolean;
   may: ReadonlySet<string>;
   /** What they may not, with the least role that may. */
   needs: Readonly<Record<string, string>>;
@@ -21,7 +23,7 @@ export interface Me {
 
 interface Answer {
   loggedIn?: boolean;
-  user?: { username?: string; role?: string; things?: string[] };
+  user?: { username?: string; role?: string; things?: string[]; oidc?: boolean };
   may?: string[];
   needs?: Record<string, string>;
 }
@@ -31,7 +33,7 @@ export function readMe(answer: unknown): Me | null {
   const { loggedIn, user, may, needs } = (answer ?? {}) as Answer;
   if (!loggedIn || !user?.username) return null;
   const all = new Set(may);
-  return { username: user.username, role: user.role ?? "", things: user.things ?? [], may: all, needs: needs ?? {}, mayCommand: all.has("commandThings") };
+  return { username: user.username, role: user.role ?? "", things: user.things ?? [], oidc: user.oidc ?? false, may: all, needs: needs ?? {}, mayCommand: all.has("commandThings") };
 }
 
 /** LN for "Lan Nguyễn", AD for "admin". */

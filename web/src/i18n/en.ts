@@ -230,4 +230,13 @@ export const en = {
   loginAnyway: "Continue anyway",
   loginDemo: "Demo: user {user}, password {password}",
   fillDemo: "Fill in",
+  loginOr: "or",
+  loginAt: "Sign in with {name}",
+  oidcForeign: "That sign-in was begun in another browser or too long ago. Try again.",
+  oidcRefused: "The sign-in provider did not sign you in.",
+  oidcUnreachable: "The sign-in provider does not answer. Try again later, or sign in with a password.",
+  oidcUntrusted: "What the sign-in provider answered is not in order. Try again; if it stays so, tell an administrator.",
+  oidcRole: "You are known there, but none of your groups has a role here. Ask an administrator.",
+  oidcName: "Another user here has your name already. Ask an administrator.",
+  oidcFailed: "The server could not sign you in. Its log says why.",
 } as const;

@@ -232,4 +232,13 @@ export const vi: Record<keyof typeof en, string> = {
   loginAnyway: "Vẫn tiếp tục",
   loginDemo: "Bản demo: người dùng {user}, mật khẩu {password}",
   fillDemo: "Điền sẵn",
+  loginOr: "hoặc",
+  loginAt: "Đăng nhập bằng {name}",
+  oidcForeign: "Lần đăng nhập đó bắt đầu ở trình duyệt khác hoặc đã quá lâu. Hãy thử lại.",
+  oidcRefused: "Nơi cấp đăng nhập không cho bạn vào.",
+  oidcUnreachable: "Nơi cấp đăng nhập không trả lời. Hãy thử lại sau, hoặc đăng nhập bằng mật khẩu.",
+  oidcUntrusted: "Câu trả lời của nơi cấp đăng nhập không hợp lệ. Hãy thử lại; nếu vẫn vậy, hãy báo quản trị viên.",
+  oidcRole: "Nơi đó biết bạn, nhưng không nhóm nào của bạn có vai trò ở đây. Hãy hỏi quản trị viên.",
+  oidcName: "Ở đây đã có người dùng khác trùng tên bạn. Hãy hỏi quản trị viên.",
+  oidcFailed: "Máy chủ không đăng nhập được cho bạn. Nhật ký của nó ghi lý do.",
 };

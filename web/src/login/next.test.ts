@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { nextPath } from "./next";
+import { nextPath, problemKey } from "./next";
 
 it.each([
   ["", "/app"],
@@ -11,3 +11,12 @@ it.each([
   ["?next=/%09/evil.example", "/app"],
   ["?next=javascript:alert(1)", "/app"],
 ])("after signing in with %s goes to %s", (search, want) => expect(nextPath(search)).toBe(want));
+
+it.each([
+  ["", undefined],
+  ["?problem=role", "oidcRole"],
+  ["?next=/docs&problem=name", "oidcName"],
+  ["?problem=", "oidcFailed"],
+  ["?problem=toString", "oidcFailed"],
+  ["?problem=<b>", "oidcFailed"],
+])("%s is said as %s", (search, want) => expect(problemKey(search)).toBe(want));
