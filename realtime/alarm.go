@@ -33,7 +33,7 @@ type AlarmState struct {
 	Thing      string          `json:"thing"`
 	Property   string          `json:"property,omitempty"`
 	Event      string          `json:"event,omitempty"`  // its name, of the rule event
-	Rule       string          `json:"rule"`             // highHigh, high, low, lowLow, rate, stale, offline, event or promql
+	Rule       string          `json:"rule"`             // highHigh, high, low, lowLow, rate, stale, offline, event, promql or predicted
 	RuleID     string          `json:"ruleId,omitempty"` // the rule by the API; "" is the description
 	Severity   string          `json:"severity"`
 	Priority   int             `json:"priority"` // 1 to 4; 1 is the most urgent
@@ -42,6 +42,7 @@ type AlarmState struct {
 	Value      json.RawMessage `json:"value,omitempty"` // when it was raised
 	Limit      *float64        `json:"limit,omitempty"`
 	Unit       string          `json:"unit,omitempty"`
+	Predicted  *AlarmForecast  `json:"predicted,omitempty"` // of the rule predicted
 	Raised     time.Time       `json:"raised"` // the last time
 	Cleared    time.Time       `json:"cleared,omitzero"`
 	Reason     string          `json:"reason,omitempty"` // why it was cleared, when not because its cause went
@@ -54,6 +55,12 @@ type AlarmState struct {
 	// Seq is the place of that step in the log: of two accounts of an alarm, the
 	// one with more is the newer. In a frame it is the frame's own.
 	Seq uint64 `json:"seq,omitempty"`
+}
+
+// An AlarmForecast is when a value is expected to reach a limit.
+type AlarmForecast struct {
+	At    time.Time `json:"at"`
+	Limit float64   `json:"limit"`
 }
 
 // An AlarmAck is who looks after an alarm.

@@ -46,6 +46,7 @@ type alarmStep struct {
 	Value      json.RawMessage `json:"value,omitempty"`
 	Limit      *float64        `json:"limit,omitempty"`
 	Unit       string          `json:"unit,omitempty"`
+	Predicted  int64           `json:"predicted,omitempty"` // when the limit is expected, ms
 	Suppressed bool            `json:"suppressed,omitempty"`
 
 	Source string `json:"source,omitempty"` // the rule by the API
@@ -61,12 +62,13 @@ type alarms struct {
 	byID     map[string]*alarm
 	standing int
 
-	rules   *ruleSet           // by the API; nil while they are not known
-	asked   map[string]*asking // rules that ask history, by id
-	gone    map[string]string  // why the points of these ids were taken away here
-	points  map[string]*point  // what raises them, by the alarm's id
-	pending []*point           // whose state is not yet what the log has; each once
-	scanned int64              // when all were looked at, ms
+	rules     *ruleSet           // by the API; nil while they are not known
+	asked     map[string]*asking // rules that ask history, by id
+	gone      map[string]string  // why the points of these ids were taken away here
+	forecasts map[string]*point  // of the rule predicted, by id
+	points    map[string]*point  // what raises them, by the alarm's id
+	pending   []*point           // whose state is not yet what the log has; each once
+	scanned   int64              // when all were looked at, ms
 
 	raises [floodRaises + 1]int64 // when the newest were raised, ms, as a ring
 	raised int
@@ -80,7 +82,7 @@ func (al *alarm) told() realtime.AlarmState {
 }
 
 func newAlarms() alarms {
-	return alarms{byID: map[string]*alarm{}, asked: map[string]*asking{}, gone: map[string]string{}, points: map[string]*point{}}
+	return alarms{byID: map[string]*alarm{}, asked: map[string]*asking{}, forecasts: map[string]*point{}, gone: map[string]string{}, points: map[string]*point{}}
 }
 
 func (as *alarms) sorted() []*alarm {
@@ -134,8 +136,13 @@ func (as *alarms) forget() {
 }
 
 func (as *alarms) restore(al *alarm) {
-	if as.byID[al.ID] == nil {
-		as.set(al)
+	if as.byID[al.ID] != nil {
+		return
+	}
+	as.set(al)
+	// What the newest value alone does not tell stays as it was until more is known.
+	if p := as.points[al.ID]; p != nil && (p.rule == ruleRate || p.toward != "") {
+		p.want, p.since = p.active, al.TS.UnixMilli()
 	}
 }
 
@@ -178,6 +185,9 @@ func (a *applying) raise(thing, id string, s *alarmStep, ts time.Time, active bo
 		State: realtime.ActiveUnacked, Message: clipTo(s.Message, maxAlarmMsg), Value: s.Value, Limit: s.Limit, Unit: s.Unit,
 		Raised: ts, Count: 1, Suppressed: s.Suppressed,
 	}, Rules: s.Rules}
+	if s.Predicted > 0 && s.Limit != nil {
+		n.Predicted = &realtime.AlarmForecast{At: stamp(s.Predicted), Limit: *s.Limit}
+	}
 	if old != nil {
 		n.Rules = max(n.Rules, old.Rules)
 		n.Shelved = old.Shelved
@@ -367,11 +377,56 @@ type AlarmSummary struct {
 	Suppressed int                   `json:"suppressed"`
 	Priorities map[string]AlarmCount `json:"priorities"`
 	Flood      bool                  `json:"flood,omitempty"` // more were raised just now than anybody can read
+
+	// Things are those with alarms, the most urgent and then the ones with most
+	// alarms first, at most maxGroups; MoreThings says how many more there are.
+	Things     []AlarmGroup `json:"things"`
+	MoreThings int          `json:"moreThings,omitempty"`
+}
+
+// An AlarmGroup counts the alarms of one thing.
+type AlarmGroup struct {
+	Thing string `json:"thing"`
+	AlarmCount
+	Priority int       `json:"priority"` // the most urgent
+	Message  string    `json:"message"`  // of the newest of that priority
+	Raised   time.Time `json:"raised"`   // when that was
+}
+
+// maxGroups is how many things one can take in at a look.
+const maxGroups = 20
+
+// take counts one more alarm.
+func (g *AlarmGroup) take(al *alarm) {
+	if al.Active() {
+		g.Active++
+	}
+	if al.Unacked() {
+		g.Unacked++
+	}
+	if g.Thing == "" || al.Priority < g.Priority || al.Priority == g.Priority && al.Raised.After(g.Raised) {
+		g.Thing, g.Priority, g.Message, g.Raised = al.Thing, al.Priority, al.Message, al.Raised
+	}
+}
+
+// grouped puts the groups in their order.
+func (s *AlarmSummary) grouped(groups map[string]*AlarmGroup) {
+	s.Things = make([]AlarmGroup, 0, len(groups))
+	for _, g := range groups {
+		s.Things = append(s.Things, *g)
+	}
+	slices.SortFunc(s.Things, func(a, b AlarmGroup) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Unacked, a.Unacked), cmp.Compare(b.Active, a.Active), strings.Compare(a.Thing, b.Thing))
+	})
+	if n := len(s.Things) - maxGroups; n > 0 {
+		s.Things, s.MoreThings = s.Things[:maxGroups], n
+	}
 }
 
 // AlarmSummary counts the alarms of the things that see accepts; nil means all.
 func (t *Twins) AlarmSummary(see func(thing string) bool) AlarmSummary {
 	s := AlarmSummary{Priorities: map[string]AlarmCount{"1": {}, "2": {}, "3": {}, "4": {}}}
+	groups := map[string]*AlarmGroup{}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for _, al := range t.alarms.byID {
@@ -388,6 +443,10 @@ func (t *Twins) AlarmSummary(see func(thing string) bool) AlarmSummary {
 			s.Suppressed++
 			continue
 		}
+		if groups[al.Thing] == nil {
+			groups[al.Thing] = &AlarmGroup{}
+		}
+		groups[al.Thing].take(al)
 		p := fmt.Sprint(al.Priority)
 		c := s.Priorities[p]
 		if al.Active() {
@@ -400,6 +459,7 @@ func (t *Twins) AlarmSummary(see func(thing string) bool) AlarmSummary {
 		}
 		s.Priorities[p] = c
 	}
+	s.grouped(groups)
 	s.Flood = t.alarms.flood(t.cfg.Now().UnixMilli())
 	return s
 }

@@ -21,10 +21,12 @@ const (
 	ruleOffline  = "offline"
 	ruleEvent    = "event"
 	rulePromQL   = "promql"
+
+	rulePredicted = "predicted"
 )
 
 // An alarmRule is one thing of which a description, or a rule by the API, wants
-// people to be told. It does not change. A property has six at most.
+// people to be told. It does not change. A property has ten at most.
 type alarmRule struct {
 	id         string
 	rule       string
@@ -39,13 +41,21 @@ type alarmRule struct {
 	over       int64 // the window of a rate, ms
 	suppress   *Condition
 
+	toward string // of a forecast: the rule whose limit it is
+	within int64  // and how soon it has to be reached, ms
+
 	source string // the rule by the API that says so; "" is the description
 	from   int64  // since when it does, ms; 0 is since ever
 	text   string // its message; "" is ours
 }
 
 // kind tells the alarms of one property, or of one thing, apart.
-func (r *alarmRule) kind() string { return r.rule }
+func (r *alarmRule) kind() string {
+	if r.toward != "" {
+		return r.rule + ":" + r.toward
+	}
+	return r.rule
+}
 
 // limitKinds are the limits of a property in their order, with the priority of
 // one that names none.
@@ -137,7 +147,7 @@ func (d *description) readLimits(name, place string, m map[string]any) *realtime
 	}
 	s := d.props[name]
 	for _, r := range list {
-		if (r.limited() || r.rule == ruleRate) && s.kind != kindNumber && s.kind != kindInteger {
+		if (r.limited() || r.rule == ruleRate) && r.toward == "" && s.kind != kindNumber && s.kind != kindInteger {
 			return at(place+"/"+r.rule, fmt.Errorf("a limit is for a number or an integer, and %s is %s", clip(name), s.kind))
 		}
 		d.alarms = append(d.alarms, r.of(d.id, s))
@@ -172,6 +182,14 @@ func readLimits(name, place string, m map[string]any) (list []*alarmRule, proble
 		}
 		below, under = limit, l.rule
 		add(l.rule, limit, l.priority)
+		if within := float(m["predict"], 0); within > 0 {
+			r := add(rulePredicted, limit, 0)
+			r.toward, r.within, r.priority, r.hysteresis = l.rule, int64(1000*within), predictedPriority, 0
+			r.on, r.off = predictedOn, predictedOff
+		}
+	}
+	if m["predict"] != nil && under == "" {
+		return nil, at(place+"/predict", errors.New("there is no limit that could be predicted"))
 	}
 	if rate, ok := m["rate"].(map[string]any); ok {
 		add(ruleRate, float(rate["max"], 0), 2).over = int64(1000 * float(rate["over"], 1))

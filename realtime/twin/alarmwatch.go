@@ -46,6 +46,7 @@ type point struct {
 	last   float64 // what counted last, with a deadband
 	seen   bool    // and whether anything did
 	series *series // of an expression
+	at     int64   // of a forecast: when the limit is reached, ms; 0 for not in sight
 	agrees *alarm  // says what the rule says
 }
 
@@ -116,6 +117,7 @@ func (t *Twins) watchAlarms(th *thing, old map[string]*point) {
 		for _, r := range t.alarms.rules.about(th.id, name, described[name], p.spec) {
 			p.points = append(p.points, t.watch(th, r, old[r.id]))
 		}
+		t.expects(p)
 	}
 	t.lookAll(th)
 }
@@ -127,7 +129,7 @@ func (t *Twins) watch(th *thing, r *alarmRule, was *point) *point {
 		p.slope = &slope{}
 	}
 	if al := t.alarms.byID[r.id]; al != nil && r.rule != ruleEvent {
-		p.active = al.Active()
+		p.active, p.since = al.Active(), al.TS.UnixMilli()
 	}
 	p.want = p.active
 	if was != nil && was.rule == r.rule {
@@ -140,6 +142,9 @@ func (t *Twins) watch(th *thing, r *alarmRule, was *point) *point {
 		}
 	}
 	t.alarms.points[r.id] = p
+	if r.toward != "" && len(t.alarms.forecasts) < maxAlarms {
+		t.alarms.forecasts[r.id] = p
+	}
 	delete(t.alarms.gone, r.id)
 	t.alarms.queue(p)
 	return p
@@ -150,6 +155,7 @@ func (t *Twins) watchProperty(th *thing, p *property) {
 	for _, r := range t.alarms.rules.about(th.id, p.name, nil, nil) {
 		p.points = append(p.points, t.watch(th, r, nil))
 	}
+	t.expects(p)
 }
 
 // unwatchAlarms takes the points of a thing away and returns them by their id.
@@ -159,6 +165,7 @@ func (t *Twins) unwatchAlarms(th *thing) map[string]*point {
 		for _, p := range points {
 			old[p.id] = p
 			delete(t.alarms.points, p.id)
+			delete(t.alarms.forecasts, p.id)
 		}
 	}
 	drop(th.points)
@@ -189,6 +196,9 @@ func (t *Twins) look(p *property) {
 		f, ok = number(p.value)
 	}
 	ms := p.fresh()
+	if p.trend != nil && ok {
+		p.trend.add(ms, f)
+	}
 	for _, pt := range p.points {
 		f := f
 		if pt.deadband > 0 && ok {
@@ -197,7 +207,7 @@ func (t *Twins) look(p *property) {
 		switch {
 		case pt.rule == ruleStale:
 			t.alarms.cause(pt, p.stale, ms)
-		case !ok:
+		case !ok, pt.toward != "":
 		case pt.rule == ruleRate:
 			if perSecond, ok := pt.slope.add(ms, f, pt.over); ok {
 				t.alarms.cause(pt, math.Abs(perSecond) > pt.limit, ms)
@@ -268,6 +278,7 @@ func (t *Twins) stepAlarms(ctx context.Context) {
 	steps := t.pendingSteps(now)
 	if now-t.alarms.scanned >= alarmsScan || now < t.alarms.scanned {
 		t.alarms.scanned = now
+		t.foresee(now)
 		steps = t.timedSteps(steps, now)
 	}
 	t.mu.Unlock()
@@ -419,7 +430,7 @@ func (p *point) changed(al *alarm) (alarmStep, bool) {
 		return alarmStep{}, false
 	}
 	same := al.Priority == p.priority && (p.text == "" || al.Message == clipTo(p.filled(string(al.Value)), maxAlarmMsg))
-	if p.limited() || p.rule == ruleRate {
+	if p.limited() || p.rule == ruleRate || p.toward != "" {
 		same = same && al.Limit != nil && *al.Limit == p.limit
 	}
 	if al.RuleID == p.source && (same || p.source == "") || p.rule == ruleEvent {
@@ -460,8 +471,11 @@ func (p *point) raise(value json.RawMessage, suppressed bool) alarmStep {
 	} else {
 		s.Property = p.name
 	}
-	if p.limited() || p.rule == ruleRate {
+	if p.limited() || p.rule == ruleRate || p.toward != "" {
 		s.Limit = &p.limit
+	}
+	if p.toward != "" {
+		s.Predicted = p.at
 	}
 	s.Message = p.message(string(value))
 	return s
@@ -494,6 +508,8 @@ func (p *point) message(value string) string {
 		return p.title + " is not reported any more"
 	case ruleOffline:
 		return p.title + " is offline"
+	case rulePredicted:
+		return fmt.Sprintf("%s reaches %s%s in about %d min", p.title, limit, unit, max((p.at-p.since+30_000)/60_000, 1))
 	case rulePromQL:
 		return fmt.Sprintf("%s (%s)", p.title, value)
 	}

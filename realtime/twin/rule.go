@@ -163,7 +163,9 @@ func (r *rule) readKinds() *realtime.Problem {
 	}
 	for _, a := range list {
 		a.source = r.id
-		a.text, _ = r.doc["message"].(string)
+		if a.toward == "" {
+			a.text, _ = r.doc["message"].(string)
+		}
 		r.kinds[a.kind()] = a
 	}
 	if len(r.kinds) == 0 {
@@ -173,7 +175,7 @@ func (r *rule) readKinds() *realtime.Problem {
 }
 
 func (r *rule) readExpression(check func(string) error) *realtime.Problem {
-	for _, name := range []string{"lowLow", "low", "high", "highHigh", "rate", "stale", "hysteresis", "deadband", "onDelay"} {
+	for _, name := range []string{"lowLow", "low", "high", "highHigh", "rate", "stale", "hysteresis", "deadband", "predict", "onDelay"} {
 		if r.doc[name] != nil {
 			return at("/"+name, fmt.Errorf("%s goes with a property, not with promql", name))
 		}
@@ -260,12 +262,12 @@ func (s *ruleSet) about(thing, property string, described []*alarmRule, spec *sp
 			continue
 		}
 		for kind, a := range r.kinds {
-			if named[kind] {
-				continue
-			}
-			if named[kind] = true; a != nil {
+			if !named[kind] && a != nil {
 				out = append(out, a.of(thing, spec))
 			}
+		}
+		for kind := range r.kinds { // with a limit its forecast is named, too
+			named[kind], named[rulePredicted+":"+kind] = true, true
 		}
 	}
 	for _, a := range described {

@@ -72,6 +72,7 @@ type property struct {
 	desired *Desired // nil: nothing is. Never written in place
 
 	points []*point // what raises alarms about it
+	trend  *trend   // of its newest values, when its limits are to be foreseen
 
 	badSaid  int64 // at of the last bad_reading fact, ms
 	badQuiet int64 // bad readings since then

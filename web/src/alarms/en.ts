@@ -86,6 +86,8 @@ export const en = {
   step_unshelved: "Taken from the shelf",
   step_suppressed: "Suppressed",
   step_unsuppressed: "No longer suppressed",
+  step_changed: "Its rule changed",
+  is_predicted: "{title} will soon reach its limit",
   is_highHigh: "{title} very high",
   is_high: "{title} high",
   is_low: "{title} low",

@@ -15,6 +15,7 @@ function propertyOf(a: Alarm): Property | undefined {
 /** Bearing temperature high. */
 export function what(a: Alarm): string {
   if (a.rule === "event") return screen.describe(a.thing)?.events.get(a.event ?? "")?.[locale.lang] ?? a.event ?? a.message;
+  if (a.rule === "promql") return a.message; // whoever wrote the rule said it in their language
   return m(`is_${a.rule}`, { title: propertyOf(a)?.titles[locale.lang] ?? a.property ?? "" });
 }
 

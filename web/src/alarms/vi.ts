@@ -88,6 +88,8 @@ export const vi: Record<keyof typeof en, string> = {
   step_unshelved: "Hết tạm ẩn",
   step_suppressed: "Được bỏ qua",
   step_unsuppressed: "Không bỏ qua nữa",
+  step_changed: "Quy tắc đã đổi",
+  is_predicted: "{title} sắp chạm ngưỡng",
   is_highHigh: "{title} rất cao",
   is_high: "{title} cao",
   is_low: "{title} thấp",

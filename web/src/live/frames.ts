@@ -81,7 +81,7 @@ export interface Alarm {
   property?: string;
   /** Its name, of the rule event. */
   event?: string;
-  rule: "highHigh" | "high" | "low" | "lowLow" | "rate" | "stale" | "offline" | "event";
+  rule: "highHigh" | "high" | "low" | "lowLow" | "rate" | "stale" | "offline" | "event" | "promql" | "predicted";
   severity: "critical" | "high" | "medium" | "low";
   /** 1 is the most urgent. */
   priority: 1 | 2 | 3 | 4;
