@@ -264,6 +264,36 @@ func TestAHubThatBeginsWithItsPast(t *testing.T) {
 	}
 }
 
+// A resume that ended in a snapshot, all of whose facts came from disk, was told
+// them with the next reading only; where nothing moved, never.
+func TestOldFactsFollowASnapshotInAQuietPlant(t *testing.T) {
+	a := &factArchive{}
+	g := newRig(t, Config{Archive: a})
+	g.seq = 100
+	for n := 1; n <= 5; n++ {
+		f := event("a/1", fmt.Sprintf("e%d", n))
+		f.Seq = uint64(90 + n)
+		a.facts = append(a.facts, f)
+	}
+	g.hub.Begin(100, nil, 95, 99)
+	g.hub.Publish(realtime.Update{Seq: 100, Changes: []realtime.Change{reading(t, "a/1", `{"v":1}`)}})
+	g.settle()
+	c := g.dial("")
+	c.say(`{"type":"resume","epoch":"k3f9","seq":93,"subs":[{"path":"a/1"}]}`)
+	if f := c.want("resumed"); f.Mode != "snapshot" {
+		t.Fatalf("got %s", f.raw)
+	}
+	c.want("snapshot")
+	for _, want := range []string{"e4", "e5"} {
+		if f := c.want("event"); f.Name != want {
+			t.Errorf("got %s, want %s", f.raw, want)
+		}
+	}
+	if f := c.want("update"); len(f.Things) != 0 || f.Seq < 100 {
+		t.Errorf("the cursor does not move on: %s", f.raw)
+	}
+}
+
 // What an object had before a restart is not known after it, so no patch can
 // take it away: a screen would keep it for ever. Who was away for that change
 // starts again; who had it, or follows something else, goes on.

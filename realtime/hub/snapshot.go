@@ -134,7 +134,7 @@ func (s *shard) commitPage(c *conn, t *turn) {
 		s.joinFacts(c, sub)
 	}
 	sub.served(s.n)
-	t.more = t.more || c.facts > 0 || c.resumed
+	t.more = t.more || c.facts > 0 || len(c.older()) > 0 || c.vague || c.resumed
 }
 
 // joinFacts has the subscription get all facts after its snapshot. That may
