@@ -30,7 +30,7 @@ func (s *Server) alarmHistory(c echo.Context) error {
 	if q.limit, err = pageSize(c); err != nil {
 		return err
 	}
-	if q.pattern, q.see, err = scope(c, "thing"); err != nil {
+	if q.pattern, q.see, err = s.scope(c, "thing"); err != nil {
 		return err
 	}
 	if q.of, err = priorities(c); err != nil {

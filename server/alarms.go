@@ -45,7 +45,7 @@ func (s *Server) listAlarms(c echo.Context) error {
 		return err
 	}
 	q := twin.AlarmQuery{State: c.QueryParam("state")}
-	if _, q.See, err = scope(c, "thing"); err != nil {
+	if _, q.See, err = s.scope(c, "thing"); err != nil {
 		return err
 	}
 	if q.State != "" && !slices.Contains(alarmStates, q.State) {
@@ -88,7 +88,7 @@ func priorities(c echo.Context) (out []int, err error) {
 
 // alarmSummary answers GET /api/alarms/summary.
 func (s *Server) alarmSummary(c echo.Context) error {
-	_, see, err := scope(c, "thing")
+	_, see, err := s.scope(c, "thing")
 	if err != nil {
 		return err
 	}

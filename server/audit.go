@@ -43,11 +43,11 @@ type auditQuery struct {
 	see                     func(thing string) bool // of path, and by who asks
 }
 
-func readAuditQuery(c echo.Context) (q auditQuery, err error) {
+func (s *Server) readAuditQuery(c echo.Context) (q auditQuery, err error) {
 	if q.limit, err = pageSize(c); err != nil {
 		return q, err
 	}
-	if q.path, q.see, err = scope(c, "path"); err != nil {
+	if q.path, q.see, err = s.scope(c, "path"); err != nil {
 		return q, err
 	}
 	q.action, q.user, q.via, q.after = c.QueryParam("action"), c.QueryParam("user"), c.QueryParam("via"), c.QueryParam("after")
@@ -100,7 +100,7 @@ func (q *auditQuery) wants(i realtime.Invoked) bool {
 
 // listCommands answers GET /api/commands.
 func (s *Server) listCommands(c echo.Context) error {
-	q, err := readAuditQuery(c)
+	q, err := s.readAuditQuery(c)
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,7 @@ type directoryReader struct {
 	base    string
 	who     *auth.Identity
 	pattern string
+	place   string // whose part of the tree it is about; "" is all
 	how     string // only changes of this sort; "" is all
 	diff    bool
 	n       uint64 // seen
@@ -136,11 +137,15 @@ type directoryReader struct {
 // directoryEvents answers GET /api/things/events and …/events/{type}: the changes
 // of the directory, as the Directory Service API of WoT Discovery has them.
 func (s *Server) directoryEvents(c echo.Context) error {
-	pattern, _, err := scope(c, "path")
+	pattern, _, err := s.scope(c, "path")
 	if err != nil {
 		return err
 	}
 	r := &directoryReader{Server: s, base: base(c), who: userOf(c), pattern: pattern}
+	r.place, _ = strings.CutPrefix(c.QueryParam("path"), underPlace)
+	if pattern != "" {
+		r.place = ""
+	}
 	if typ := c.Param("type"); typ != "" {
 		how, ok := strings.CutPrefix(typ, "thing_")
 		if !ok || how != realtime.Created && how != realtime.Updated && how != realtime.Deleted {
@@ -248,9 +253,13 @@ func (r *directoryReader) tell() bool {
 			return false
 		}
 	}
+	under := func(string) bool { return true }
+	if r.place != "" && len(news) > 0 {
+		under = r.Twins.Under(r.place, func(thing string) bool { return r.who.Covers(thing, realtime.Match) })
+	}
 	for _, e := range news {
 		r.n = e.n
-		if r.how != "" && e.How != r.how || r.pattern != "" && !realtime.Match(r.pattern, e.Thing) || !r.who.Covers(e.Thing, realtime.Match) {
+		if r.how != "" && e.How != r.how || r.pattern != "" && !realtime.Match(r.pattern, e.Thing) || !r.who.Covers(e.Thing, realtime.Match) || !under(e.Thing) {
 			continue
 		}
 		if r.out.Event(r.id(), "thing_"+e.How, r.data(e)) != nil {

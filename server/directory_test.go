@@ -163,3 +163,52 @@ func TestListingsAreBounded(t *testing.T) {
 		t.Errorf("got %v", news)
 	}
 }
+
+// A place stands for all that its tree has, by links and by paths, and follows
+// the links; what a hidden thing contains is nobody's business.
+func TestUnderAPlace(t *testing.T) {
+	l := newLine(t)
+	l.login()
+	td := func(id, links string) string {
+		return `{"id":"` + id + `","@context":"https://www.w3.org/2022/wot/td/v1.1","title":"x","links":[` + links + `]}`
+	}
+	const robot = `{"rel":"contains","href":"depot/robot"}`
+	for _, d := range []string{td("plant/line9", robot), td("plant/line9/a", ""), td("depot/robot", ""), td("depot/robot/arm", ""), td("depot/other", ""), td("secret/hall", `{"rel":"contains","href":"depot/other"}`)} {
+		l.do("POST", "/api/things", d).want(t, 201, "")
+	}
+	under := func(place string, headers ...string) string {
+		t.Helper()
+		a := l.do("GET", "/api/things?path=under:"+place, "", headers...)
+		a.want(t, 200, "")
+		return fmt.Sprint(a.list(t))
+	}
+	if got := under("plant/line9"); got != "[depot/robot depot/robot/arm plant/line9 plant/line9/a]" {
+		t.Errorf("got %s", got)
+	}
+	if got := under("depot"); got != "[]" {
+		t.Errorf("got %s", got)
+	}
+	if got := under("secret"); got != "[depot/other secret/hall]" {
+		t.Errorf("got %s", got)
+	}
+	part := "Authorization: Bearer " + l.token(`{"name":"x","scopes":["read"],"things":["depot/**"]}`)
+	if got := under("depot", part); got != "[depot/other depot/robot depot/robot/arm]" {
+		t.Errorf("for who sees no container: %s", got)
+	}
+	if got := under("secret", part); got != "[]" {
+		t.Errorf("got %s", got)
+	}
+	l.get("/api/things?path=under:%2F").want(t, 400, "malformed")
+	l.get("/api/tree?path=under:plant/line9").want(t, 200, "")
+	l.get("/api/commands?path=under:plant/line9").want(t, 200, "")
+
+	next, _ := l.directory("/api/things/events?path=under:plant/line9")
+	l.do("PATCH", "/api/things/depot/other", `{"title":"y"}`).want(t, 200, "")
+	l.do("PATCH", "/api/things/depot/robot/arm", `{"title":"y"}`).want(t, 200, "")
+	next().is(t, "thing_updated", "depot/robot/arm")
+	l.do("PATCH", "/api/things/plant/line9", `{"links":null}`).want(t, 200, "")
+	next().is(t, "thing_updated", "plant/line9")
+	if got := under("plant/line9"); got != "[plant/line9 plant/line9/a]" {
+		t.Errorf("after the link is gone: %s", got)
+	}
+}

@@ -189,17 +189,29 @@ func sees(who *auth.Identity) func(thing string) bool {
 	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
 }
 
-// scope reads a pattern from the query ("" when it is not there), and says which
-// of its things who asks may see.
-func scope(c echo.Context, name string) (pattern string, see func(thing string) bool, err error) {
-	who := userOf(c)
-	if pattern = c.QueryParam(name); pattern != "" {
+// underPlace makes a pattern of a thing or a place: all that stands below it in
+// the tree, by links and by paths.
+const underPlace = "under:"
+
+// scope reads a pattern from the query ("" when it is not there, or is of a place
+// of the tree), and says which of its things who asks may see.
+func (s *Server) scope(c echo.Context, name string) (pattern string, see func(thing string) bool, err error) {
+	own := s.seen(c)
+	pattern = c.QueryParam(name)
+	if place, ok := strings.CutPrefix(pattern, underPlace); ok {
+		if err := realtime.CheckThing(place); err != nil {
+			return "", nil, err
+		}
+		under := s.Twins.Under(place, own)
+		return "", func(thing string) bool { return under(thing) && own(thing) }, nil
+	}
+	if pattern != "" {
 		if err := realtime.CheckPattern(pattern); err != nil {
 			return "", nil, err
 		}
 	}
 	return pattern, func(thing string) bool {
-		return (pattern == "" || realtime.Match(pattern, thing)) && who.Covers(thing, realtime.Match)
+		return (pattern == "" || realtime.Match(pattern, thing)) && own(thing)
 	}, nil
 }
 

@@ -41,7 +41,7 @@ func base(c echo.Context) string {
 // listThings answers GET /api/things and /.well-known/wot: Thing Descriptions,
 // by id, those that match all of path, q, type, model and where.
 func (s *Server) listThings(c echo.Context) error {
-	_, see, err := scope(c, "path")
+	_, see, err := s.scope(c, "path")
 	if err != nil {
 		return err
 	}
@@ -380,7 +380,7 @@ func onlyTicket(doc map[string]any) {
 
 // tree answers GET /api/tree.
 func (s *Server) tree(c echo.Context) error {
-	_, see, err := scope(c, "path")
+	_, see, err := s.scope(c, "path")
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,28 @@ type Node struct {
 // thing stands below the one that contains it by a link, the first by id when
 // there are several, and otherwise below the one whose id is the next shorter
 // part of its own. A link that would close a circle is left out.
-func (t *Twins) Tree(match func(id string) bool) []*Node {
+func (t *Twins) Tree(match func(id string) bool) []*Node { return grow(t.placed(match)) }
+
+// Under says of things whether they are one, or a place, or stand somewhere below
+// it in the Tree of those that match accepts, as that is now. A thing that is
+// there no more stands where its id says.
+func (t *Twins) Under(top string, match func(id string) bool) func(id string) bool {
+	nodes := t.placed(match)
+	at := nodes[top]
+	return func(id string) bool {
+		for nodes[id] == nil {
+			i := strings.LastIndexByte(id, '/')
+			if i < 0 || id == top {
+				return id == top
+			}
+			id = id[:i]
+		}
+		return at != nil && nodes[id].below(at)
+	}
+}
+
+// placed are the nodes of the Tree, each with its parent.
+func (t *Twins) placed(match func(id string) bool) map[string]*Node {
 	nodes, links := t.nodes(match)
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		if i := strings.LastIndexByte(id, '/'); i > 0 {
@@ -100,7 +121,7 @@ func (t *Twins) Tree(match func(id string) bool) []*Node {
 			}
 		}
 	}
-	return grow(nodes)
+	return nodes
 }
 
 // below says whether n is x or stands somewhere below it.

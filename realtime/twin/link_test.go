@@ -1,6 +1,8 @@
 package twin
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -39,5 +41,47 @@ func TestThingsAreOneTree(t *testing.T) {
 	err := twins.Describe([]byte(`{"id":"x","title":"X","links":[{"rel":"contains","href":"../y"}]}`))
 	if err == nil || problem(t, err).At != "/links/0/href" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What Under says is what the tree shows, whatever is linked to what, and follows
+// the links.
+func TestUnderIsWhatTheTreeShows(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	ids := []string{"a", "a/b", "a/b/c", "a/d", "e/f", "e/g", "h", "h/i/j"}
+	twins := New(Config{})
+	for round := range 200 {
+		id := ids[r.IntN(len(ids))]
+		links := ""
+		for range r.IntN(3) {
+			if to := ids[r.IntN(len(ids))]; to != id {
+				links += fmt.Sprintf(`{"rel":"contains","href":%q},`, to)
+			}
+		}
+		if err := twins.Describe(fmt.Appendf(nil, `{"id":%q,"title":"x","links":[%s]}`, id, strings.TrimSuffix(links, ","))); err != nil {
+			t.Fatal(err)
+		}
+		hidden := ids[r.IntN(len(ids))]
+		match := func(id string) bool { return id != hidden }
+		var all []*Node // with what stands below each
+		var walk func(list []*Node)
+		walk = func(list []*Node) {
+			for _, n := range list {
+				all = append(all, n)
+				walk(n.Children)
+			}
+		}
+		walk(twins.Tree(match))
+		for _, top := range all {
+			under := twins.Under(top.Path, match)
+			for _, n := range all {
+				if got, want := under(n.Path), n.below(top); got != want {
+					t.Fatalf("round %d: %s under %s is %v, and in %s it is %v", round, n.Path, top.Path, got, outline(twins.Tree(match)), want)
+				}
+			}
+		}
+	}
+	if under := twins.Under("a", nil); !under("a/was/here") || under("z") || under("none") {
+		t.Error("what is not there stands where its id says")
 	}
 }
