@@ -2,8 +2,14 @@ package server
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"echotwin/realtime/bus"
+	"echotwin/realtime/twin"
 )
 
 const pumpTM = `{"@context":"https://www.w3.org/2022/wot/td/v1.1","@type":["tm:ThingModel"],"id":"urn:echotwin:model:pumps","title":"Pump {{N}}",
@@ -124,5 +130,81 @@ func TestAModelOfHiddenThings(t *testing.T) {
 		if a := l.do(method, "/api/models/pumps", strings.Replace(pumpTM, "Pump", "P", 1), part); a.StatusCode != 403 || strings.Contains(a.body, "secret") {
 			t.Errorf("%s: got %d %s", method, a.StatusCode, a.body)
 		}
+	}
+}
+
+// Two nodes on one real store: what either writes both show, in whatever order
+// it comes, and of many who change a model and its things at once nothing is lost
+// and nothing is left that does not fit.
+func TestTwoNodesOfOneModel(t *testing.T) {
+	l := newLine(t)
+	l.login()
+	store, err := l.bus.Bucket(t.Context(), "things")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := twin.New(twin.Config{Log: l.Ingest})
+	second := twin.NewDirectory(twin.DirectoryConfig{Twins: other, Store: store, Changed: bus.ErrChanged, Exists: bus.ErrExists, Missing: bus.ErrNotFound, Logger: slog.New(slog.DiscardHandler)})
+	go func() { _ = l.bus.Consume(t.Context(), 0, other.Apply) }()
+	go func() { _ = second.Run(t.Context()) }()
+
+	l.do("POST", "/api/models", pumpTM).want(t, 201, "")
+	anyone := func(string) bool { return true }
+	var wg sync.WaitGroup
+	for node, d := range []*twin.Directory{l.Things, second} {
+		wg.Go(func() {
+			for i := range 20 {
+				for { // the other node may not have heard of the model, and others may be first
+					id := fmt.Sprintf("plant/n%d-%d", node, i)
+					_, err := d.Put(t.Context(), id, fmt.Appendf(nil, `{"echotwin:model":"pumps","echotwin:values":{"N":%d,"MAX":5}}`, i), twin.Match{})
+					if err == nil {
+						break
+					}
+					if !is(err, "conflict") && !strings.Contains(err.Error(), "no model") {
+						t.Error(err)
+						break
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}
+		})
+		wg.Go(func() {
+			for i := range 10 {
+				for {
+					err := d.PatchModel(t.Context(), "pumps", fmt.Appendf(nil, `{"x:n%d-%d":1}`, node, i), twin.Match{}, anyone)
+					if err == nil {
+						break
+					}
+					if !is(err, "conflict") && !is(err, "not_found") {
+						t.Error(err)
+						break
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	all := func(tw *twin.Twins) bool {
+		things := tw.Things("", func(id string) bool { return strings.HasPrefix(id, "plant/n") })
+		for _, td := range things {
+			if strings.Count(string(td), `"x:n`) != 20 {
+				return false
+			}
+		}
+		return len(things) == 40
+	}
+	for end := time.Now().Add(60 * time.Second); !all(l.twins) || !all(other); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the first node has all: %v, the second: %v", all(l.twins), all(other))
+		}
+	}
+	for i := range 20 {
+		a, _ := l.twins.Tag(fmt.Sprintf("plant/n1-%d", i))
+		if b, _ := other.Tag(fmt.Sprintf("plant/n1-%d", i)); a != b {
+			t.Errorf("%d: the nodes serve %s and %s", i, a, b)
+		}
+	}
+	if err := second.RemoveModel(t.Context(), "pumps", twin.Match{}, anyone); !is(err, "conflict") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -41,6 +41,15 @@ func TestDescriptionsOutliveAKill(t *testing.T) {
 		return f.Type == "update" && told && f.value("plant/gone", "level") != "7"
 	})
 	eventually(t, "history has forgotten it", func() bool { return !has(c, "gone") })
+	if code, body := c.do("POST", "/api/models", tankTM); code != 201 {
+		t.Fatalf("%d %s", code, body)
+	}
+	if code, body := c.do("POST", "/api/things", `{"id":"plant/made","echotwin:model":"tank","echotwin:values":{"N":1,"MAX":10}}`); code != 201 {
+		t.Fatalf("%d %s", code, body)
+	}
+	if code, body := c.do("PATCH", "/api/models/tank", `{"title":"Big tank {{N}}"}`); code != 200 {
+		t.Fatalf("%d %s", code, body)
+	}
 	if err := process.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -48,6 +57,9 @@ func TestDescriptionsOutliveAKill(t *testing.T) {
 
 	a, _ = start(t, env)
 	c = signIn(t, a)
+	if code, body := c.do("GET", "/api/things/plant/made", ""); code != 200 || !strings.Contains(body, `"Big tank 1"`) {
+		t.Errorf("what is made of a model: %d %s", code, body)
+	}
 	if code, body := c.do("GET", "/api/things/plant/kept", ""); code != 200 || !strings.Contains(body, `"Tank"`) {
 		t.Errorf("the kept one: %d %s", code, body)
 	}
