@@ -10,9 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
-
-	natsserver "github.com/nats-io/nats-server/v2/server"
 
 	"echotwin/gpt/upstreamtest"
 )
@@ -89,16 +86,7 @@ func TestS16TwoProcessesAreOneSystem(t *testing.T) {
 	if n := runtime.GOMAXPROCS(0); n < runtime.NumCPU() {
 		t.Errorf("GOMAXPROCS is %d of %d cores", n, runtime.NumCPU())
 	}
-	ns, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, SyncAlways: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns.Start()
-	t.Cleanup(func() { ns.Shutdown(); ns.WaitForShutdown() })
-	if !ns.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
-	shared := map[string]string{"NATS_URL": ns.ClientURL(), "SESSION_SECRET": "q7Zt0mW3xvB9LpR2sYcN8dKfHa5JgUeX1oTiVb4Q"}
+	shared := outside(t)
 	one, _ := start(t, settings(t, shared))
 	two, _ := start(t, settings(t, shared))
 

@@ -82,6 +82,8 @@ export interface Alarm {
   /** Its name, of the rule event. */
   event?: string;
   rule: "highHigh" | "high" | "low" | "lowLow" | "rate" | "stale" | "offline" | "event" | "promql" | "predicted";
+  /** The rule by the API, when it is one. */
+  ruleId?: string;
   severity: "critical" | "high" | "medium" | "low";
   /** 1 is the most urgent. */
   priority: 1 | 2 | 3 | 4;
@@ -91,8 +93,12 @@ export interface Alarm {
   value?: Json;
   limit?: number;
   unit?: string;
+  /** Of the rule predicted: when the value is expected to reach the limit. */
+  predicted?: { at: string; limit: number };
   raised: string;
   cleared?: string;
+  /** Why it was cleared, when not because its cause went. */
+  reason?: string;
   /** How often it was raised since it was acknowledged. */
   count: number;
   acked?: { by: string; at: string; comment?: string };
@@ -101,7 +107,7 @@ export interface Alarm {
   suppressed?: boolean;
   /** Of the last step, and which that was. */
   ts: string;
-  step: "raised" | "cleared" | "acked" | "shelved" | "unshelved" | "suppressed" | "unsuppressed";
+  step: "raised" | "cleared" | "acked" | "shelved" | "unshelved" | "suppressed" | "unsuppressed" | "changed";
   /** Its place in the log. */
   seq?: number;
 }
