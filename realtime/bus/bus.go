@@ -144,6 +144,7 @@ func (b *Bus) open(ctx context.Context) (err error) {
 		if b.lock, err = lockDir(b.cfg.Dir); err != nil {
 			return err
 		}
+		b.blame(b.look()) // before anything is stored
 		name, before = tail(b.cfg.Dir)
 		if b.inside, err = startInside(b.cfg.Dir, b.log); err != nil {
 			return err

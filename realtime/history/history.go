@@ -73,7 +73,10 @@ const (
 	// maxSeries bounds the series of this process; see Stats.Refused.
 	maxSeries = 500_000
 
-	reopenPause = time.Second
+	// A store that failed is opened again after a pause, which grows: each time it
+	// begins another file.
+	reopenPause    = time.Second
+	maxReopenPause = 10 * time.Second
 )
 
 // A History is safe for concurrent use.
@@ -202,7 +205,9 @@ func (h *History) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+	pause := reopenPause
 	for {
+		began := time.Now()
 		err := h.once(ctx)
 		if ctx.Err() != nil {
 			if err != nil && !errors.Is(err, context.Canceled) {
@@ -217,7 +222,10 @@ func (h *History) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(reopenPause):
+		case <-time.After(pause):
+		}
+		if pause = min(2*pause, maxReopenPause); time.Since(began) > 2*maxReopenPause {
+			pause = reopenPause // it worked for a while
 		}
 	}
 }
