@@ -49,8 +49,22 @@ func (s *stages) backup(ctx context.Context, w io.Writer) error {
 	return a.close()
 }
 
+// copies names the folders in which a backup has its copy of history.
+const copies = ".backup-"
+
+// sweepCopies removes what kills left of backups. Nobody else may be using the
+// folder.
+func sweepCopies(data string, log *slog.Logger) {
+	left, _ := filepath.Glob(filepath.Join(data, copies+"*")) // the pattern is a good one
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			log.Warn("what is left of a backup was not removed", "folder", dir, "error", err)
+		}
+	}
+}
+
 func (s *stages) backupHistory(a *archiver) error {
-	tmp, err := os.MkdirTemp(s.cfg.Data, ".backup-")
+	tmp, err := os.MkdirTemp(s.cfg.Data, copies)
 	if err != nil {
 		return err
 	}

@@ -125,9 +125,9 @@ func (p *patient) disk(reserve int64) {
 
 // leftovers are what a kill left of backups.
 func (p *patient) leftovers() {
-	found, _ := filepath.Glob(filepath.Join(p.data, ".backup-*"))
+	found, _ := filepath.Glob(filepath.Join(p.data, copies+"*"))
 	for _, f := range found {
-		p.wrong(f+" is left of a backup that was cut off", "delete it", func() error { return os.RemoveAll(f) })
+		p.wrong(f+" is left of a backup that was cut off", "delete it, as the next start does", func() error { return os.RemoveAll(f) })
 	}
 }
 

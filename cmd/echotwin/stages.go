@@ -74,6 +74,9 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	}); err != nil {
 		return nil, err
 	}
+	if cfg.Nats == "" {
+		sweepCopies(cfg.Data, log) // the bus has the folder for this process
+	}
 	if err = s.openAuth(ctx); err != nil {
 		return nil, err
 	}
