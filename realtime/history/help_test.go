@@ -81,13 +81,13 @@ func said(thing string, ts int64, values ...any) realtime.Record {
 // A plant is a history with its log.
 type plant struct {
 	*History
-	t    *testing.T
+	t    testing.TB
 	log  *memoryLog
 	cfg  Config
 	stop func()
 }
 
-func newPlant(t *testing.T, change ...func(*Config)) *plant {
+func newPlant(t testing.TB, change ...func(*Config)) *plant {
 	t.Helper()
 	p := &plant{t: t, log: newLog()}
 	p.cfg = Config{Dir: t.TempDir(), Log: p.log, Logger: slog.New(slog.DiscardHandler)}
