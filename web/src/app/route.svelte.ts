@@ -1,7 +1,7 @@
 import { compareCode, compareOf, lengthOf, codeOf, momentOf, momentText, type Compare, type Span } from "../trend/range";
 
 /** The pages that exist, by the last part of their path. */
-const pages = ["overview", "things", "thing", "alarms", "history", "commands", "connections", "accounts"] as const;
+const pages = ["overview", "things", "thing", "alarms", "history", "commands", "connections", "notify", "accounts"] as const;
 export type Page = (typeof pages)[number];
 
 /** Which time the trends of a page show. */

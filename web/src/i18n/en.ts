@@ -184,6 +184,7 @@ export const en = {
   appeared: "sent its first reading",
   connections: "Connections",
   accounts: "Accounts",
+  notify: "Notify",
   admin: "Admin",
   watching: "{n} watching",
   connection: "Connection",

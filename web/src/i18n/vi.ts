@@ -186,6 +186,7 @@ export const vi: Record<keyof typeof en, string> = {
   appeared: "gửi số đo đầu tiên",
   connections: "Kết nối",
   accounts: "Tài khoản",
+  notify: "Báo tin",
   admin: "Quản trị",
   watching: "{n} đang xem",
   connection: "Kết nối",
