@@ -320,6 +320,9 @@ func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 		if old != nil {
 			s.After = old.Last
 		}
+		if old != nil && !p.want {
+			s.Text = p.clearedBy(old)
+		}
 		if r, ok := alarmRecord(p.th.id, p.id, step, &s, ts); ok {
 			steps = append(steps, r)
 		}
@@ -367,6 +370,15 @@ func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record
 		}
 	}
 	return steps
+}
+
+// clearedBy is why an alarm is over when its value is not beyond its limit only
+// because that is another one now; "" when its cause went.
+func (p *point) clearedBy(al *alarm) string {
+	if al.Limit == nil || *al.Limit == p.limit || !p.limited() {
+		return ""
+	}
+	return "its limit is " + strconv.FormatFloat(p.limit, 'g', -1, 64) + " now"
 }
 
 // behind says whether another node, which knew newer rules, moved the alarm: then

@@ -154,7 +154,7 @@ func TestARuleStandsInPlaceOfTheDescription(t *testing.T) {
 		}
 		rules.drop(t, "all")
 		beat()
-		if a, _ := one.AlarmState(id); a.Active() || a.Reason != "" {
+		if a, _ := one.AlarmState(id); a.Active() || a.Reason != "its limit is 90 now" {
 			t.Errorf("80 is not beyond the 90 of the description: %+v", a)
 		}
 		p.kilnSays(`{"temperature":95}`)
