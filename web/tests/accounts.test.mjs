@@ -124,6 +124,35 @@ act("an operator has an account of their own, and is told why not the rest", asy
   assert.ok((await w.context.request.post("/api/login", { data: { username: name, password: "another long one" } })).ok());
 });
 
+act("a role that changes is on the open page without a reload", async (t) => {
+  const made = await t.window();
+  await made.signIn();
+  const name = `ro-${Math.random().toString(36).slice(2, 8)}`;
+  const data = { username: name, password: "a long enough one" };
+  const become = async (role) => assert.ok((await made.context.request.patch(`/api/users/${name}`, { data: { role } })).ok());
+  assert.ok((await made.context.request.post("/api/users", { data: { ...data, role: "viewer" } })).ok());
+  const w = await t.window();
+  const { page } = w;
+  assert.ok((await w.context.request.post("/api/login", { data })).ok());
+  await page.clock.install();
+  await page.goto("/app/accounts");
+  const users = page.getByRole("region", { name: "Users" });
+  await users.getByText("Needs the role Administrator; yours is Viewer.").waitFor();
+  await become("admin");
+  await page.clock.fastForward(31_000);
+  await users.getByRole("button", { name: "Add" }).waitFor();
+  await page.getByRole("link", { name: "Admin" }).waitFor();
+
+  // The other way the server says so at once, when something is asked of it.
+  t.expectComplaint(/403 \(Forbidden\)/);
+  await become("operator");
+  await page.clock.fastForward(2000);
+  await users.getByLabel("Name").fill("somebody");
+  await users.getByLabel("Password").fill("a long enough one");
+  await users.getByRole("button", { name: "Add" }).click();
+  await users.getByText("Needs the role Administrator; yours is Operator.").waitFor();
+});
+
 for (const { name, options } of [
   { name: "light", options: {} },
   { name: "Vietnamese phone", options: { size: phone, lang: "vi" } },

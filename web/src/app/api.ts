@@ -36,6 +36,14 @@ export async function getPage<T>(path: string): Promise<{ list: T[]; next: strin
   return { list: Array.isArray(answer) ? (answer as T[]) : [], next: /<([^>]+)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1] ?? "" };
 }
 
+const forbidden = new Set<() => void>();
+
+/** Calls the listener when the server says that somebody may not. The result removes it. */
+export function onForbidden(listener: () => void): () => void {
+  forbidden.add(listener);
+  return () => forbidden.delete(listener);
+}
+
 async function ask(method: string, path: string, body?: unknown): Promise<unknown> {
   return (await fetched(method, path, body === undefined ? undefined : JSON.stringify(body))).answer;
 }
@@ -56,6 +64,7 @@ async function fetched(method: string, path: string, body?: string, conditions: 
   });
   const answer: unknown = await response.json().catch(() => ({}));
   if (response.ok) return { response, answer };
+  if (response.status === 403) for (const listener of forbidden) listener();
   const said = (typeof answer === "object" && answer !== null ? answer : {}) as Record<string, unknown>;
   throw new ApiError(response.status, { ...said, message: String(said.error ?? "") || undefined }, Number(response.headers.get("Retry-After")) || 0);
 }
