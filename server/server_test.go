@@ -155,7 +155,7 @@ func productionPassword(production bool) string {
 	return ""
 }
 
-func newAuth(t *testing.T, c auth.Config) *auth.Auth {
+func newAuth(t testing.TB, c auth.Config) *auth.Auth {
 	t.Helper()
 	c.Users, c.Sessions, c.Tokens, c.Devices, c.Seen = newMemory(), newMemory(), newMemory(), newMemory(), newMemory()
 	c.NotFound, c.Exists, c.Changed, c.Log = errMissing, errPresent, errChanged, slog.New(slog.DiscardHandler)

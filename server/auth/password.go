@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/alexedwards/argon2id"
+	"golang.org/x/text/unicode/norm"
 )
 
 // params are OWASP's for argon2id: 19 MB and two passes, about 25 ms, so that
@@ -53,12 +54,17 @@ func (h hasher) enter(ctx context.Context) error {
 	}
 }
 
+// typed is a password as it is compared. Keyboards and systems write the same
+// letter with a mark, of which Vietnamese has many, as one code point or as
+// several; a person cannot know which (RFC 8265, OpaqueString).
+func typed(password string) string { return norm.NFC.String(password) }
+
 func (h hasher) hash(ctx context.Context, password string) (string, error) {
 	if err := h.enter(ctx); err != nil {
 		return "", err
 	}
 	defer func() { <-h.slots }()
-	return argon2id.CreateHash(password, params)
+	return argon2id.CreateHash(typed(password), params)
 }
 
 // verify takes as long for an empty hash, and says no.
@@ -70,7 +76,7 @@ func (h hasher) verify(ctx context.Context, password, hash string) (bool, error)
 	if hash == "" {
 		hash = h.dummy
 	}
-	return argon2id.ComparePasswordAndHash(password, hash)
+	return argon2id.ComparePasswordAndHash(typed(password), hash)
 }
 
 // random is a secret of 256 bits that can stand in a URL, a header or a form.

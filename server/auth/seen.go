@@ -66,7 +66,7 @@ type seenKey struct {
 }
 
 // shard is the record that holds the credential's use.
-func (k seenKey) shard() string { return string(k.kind) + "-" + k.id[:1] }
+func (k seenKey) shard() string { return string(k.kind) + "-" + k.id[:min(len(k.id), 1)] }
 
 func newSeen(c Config) *seen {
 	return &seen{
@@ -373,4 +373,4 @@ func (s *seen) forget(ctx context.Context, kind Kind, is func(id string) bool) e
 
 // publicID names a record to people. It is neither the secret nor anything that
 // signs in.
-func publicID(key string) string { return key[:16] }
+func publicID(key string) string { return key[:min(len(key), 16)] }
