@@ -83,7 +83,7 @@ func TestALongLogIsReadUnderQuestions(t *testing.T) {
 	long, _ := time.ParseDuration(os.Getenv("ECHOTWIN_STRESS"))
 	days := int64(1)
 	if long > 0 {
-		log.things, days = 40, 12
+		log.things, days = 40, 4
 	}
 	end := floor(time.Now().UnixMilli(), hour)
 	log.from = end - days*24*hour
