@@ -170,6 +170,9 @@ func (w *world) live(end time.Time) {
 	for i := range 6 {
 		w.busy()
 		if i%2 == 0 {
+			if w.rnd.IntN(2) == 0 {
+				w.leaveBehind()
+			}
 			w.restart(w.rnd.IntN(6) == 0)
 		}
 		w.quiet()
@@ -288,6 +291,30 @@ func (w *world) dismiss() {
 	if found {
 		w.counts.closed.Add(1)
 	}
+}
+
+// leaveBehind cuts viewers off and goes on without them up to a checkpoint. A hub
+// that begins with it has to lead them over the restart from exactly where they
+// were: what came right after their cursors stands in the checkpoint as it was
+// last changed, and among the old facts.
+func (w *world) leaveBehind() {
+	w.calm.Store(false)
+	defer w.calm.Store(true)
+	for range 1 + w.rnd.IntN(3) {
+		for _, v := range w.viewers {
+			if w.rnd.IntN(3) == 0 && !v.closed() {
+				w.note("leave %d behind at %d", v.n, w.plant.current().seq)
+				w.counts.cuts.Add(1)
+				v.cut()
+			}
+		}
+		for range 1 + w.rnd.IntN(2)*w.rnd.IntN(4) {
+			w.plant.publish(w.rnd)
+			w.counts.bundles.Add(1)
+			time.Sleep(time.Duration(w.rnd.IntN(3000)) * time.Microsecond) // so that some have it before they are cut off
+		}
+	}
+	w.plant.save()
 }
 
 // restart closes the hub and tells another one what a twin would: its

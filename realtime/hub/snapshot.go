@@ -134,7 +134,9 @@ func (s *shard) commitPage(c *conn, t *turn) {
 		s.joinFacts(c, sub)
 	}
 	sub.served(s.n)
-	t.more = t.more || c.facts > 0 || len(c.older()) > 0 || c.vague || c.resumed
+	// What had to wait for the snapshot has its turn now. Nothing else may come
+	// that would give it one.
+	t.more = t.more || c.facts > 0 || len(c.older()) > 0 || c.vague || c.resumed || c.held
 }
 
 // joinFacts has the subscription get all facts after its snapshot. That may
