@@ -91,7 +91,7 @@ func (s *shelf) Watch(ctx context.Context, _ func(string, []byte)) error { <-ctx
 func (s *shelf) heard(d *Directory) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.catchUp(context.Background()); err != nil {
+	if _, err := d.catchUp(context.Background()); err != nil {
 		panic(err)
 	}
 }

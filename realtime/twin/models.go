@@ -204,7 +204,7 @@ func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func
 	if old == nil && len(d.models) >= maxModels {
 		return false, &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d models already", maxModels)}
 	}
-	if err := d.catchUp(ctx); err != nil {
+	if _, err := d.catchUp(ctx); err != nil {
 		return false, err
 	}
 	p, err := d.allowed(name, is, may)
@@ -214,17 +214,26 @@ func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func
 	if revision, err = d.write(ctx, key, tm, revision); err != nil {
 		return false, err
 	}
-	// See confirm: things that another node made meanwhile.
-	if err = d.catchUp(ctx); err == nil {
+	// See confirm: things that another node made meanwhile. What was just written is
+	// not to be taken before they have been looked at.
+	before, had := d.applied[key]
+	d.applied[key] = sha256.Sum256(tm)
+	news, err := d.catchUp(ctx)
+	if !d.knows(key, tm) {
+		return old == nil, err // another node has replaced it already
+	}
+	if err == nil && news {
 		p, err = d.allowed(name, is, may)
 	}
 	if err != nil {
+		if d.applied[key] = before; !had {
+			delete(d.applied, key)
+		}
 		if back := d.takeBack(ctx, key, old, revision); back != nil {
 			return false, back
 		}
 		return false, err
 	}
-	d.applied[key] = sha256.Sum256(tm)
 	d.change(p)
 	return old == nil, nil
 }
@@ -253,20 +262,22 @@ func (d *Directory) allowed(name string, next *model, may func(string) bool) (pl
 	return p, nil
 }
 
-// catchUp takes what the store has and this node has not heard of yet.
-func (d *Directory) catchUp(ctx context.Context) error {
+// catchUp takes what the store has and this node has not heard of yet, and says
+// whether there was any. What this node is just writing is none.
+func (d *Directory) catchUp(ctx context.Context) (news bool, err error) {
 	all, err := d.cfg.Store.All(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, models := range []bool{true, false} { // things are made of them
 		for _, key := range slices.Sorted(maps.Keys(all)) {
-			if strings.HasPrefix(key, modelKey) == models {
+			if strings.HasPrefix(key, modelKey) == models && !d.knows(key, all[key]) {
 				d.take(key, all[key])
+				news = true
 			}
 		}
 	}
-	return nil
+	return news, nil
 }
 
 // RemoveModel removes a Thing Model that nothing is made of and no other uses.
@@ -317,7 +328,7 @@ func noModel(name string) error {
 
 // unused says when a model is still needed, and by whom.
 func (d *Directory) unused(ctx context.Context, name string, see func(string) bool) error {
-	if err := d.catchUp(ctx); err != nil {
+	if _, err := d.catchUp(ctx); err != nil {
 		return err
 	}
 	var users []string
