@@ -57,7 +57,7 @@ act("a critical alarm is heard again and again on every page until it is acknowl
   assert.deepEqual(await w.axe(), []);
   await page.keyboard.press("Escape");
   await settings(page).waitFor({ state: "hidden" });
-  await page.getByText("Sound on").waitFor();
+  await page.getByText("Sound on", { exact: true }).waitFor();
 
   await page.getByRole("link", { name: "Things", exact: true }).click();
   await say(w, pump, { pressure: 11 });

@@ -194,6 +194,26 @@ act("a hundred alarms at once are read by thing, and few are drawn", async (t) =
   await page.getByText("and 100 more").waitFor();
 });
 
+act("a rule by the API says what its author wrote, and the history why its alarm cleared when the rule went", async (t) => {
+  const server = await plant(t);
+  const w = await open(t, server);
+  const { page } = w;
+  const rule = { thing: pump, property: "flow", high: 40, priority: 1, message: "Throttle {thing}: {value} {unit}" };
+  const put = await w.context.request.put("/api/alarms/rules/too-much", { data: rule });
+  assert.ok(put.ok(), await put.text());
+  await say(w, pump, { flow: 55, running: true });
+  await rows(page).first().waitFor();
+  assert.match(await page.locator("[data-alarm] .open").textContent(), /^Throttle .*: 55/);
+  await page.locator("[data-alarm] .open").click();
+  await page.getByText("high flow (too-much)").waitFor();
+  assert.ok((await w.context.request.delete("/api/alarms/rules/too-much")).ok());
+  await rows(page).first().getByText(/over since/).waitFor();
+  await page.getByRole("button", { name: "History" }).click();
+  const cleared = page.locator(".alarms tbody tr").filter({ hasText: "Over" });
+  await cleared.filter({ hasText: "its rule was removed" }).waitFor();
+  assert.deepEqual(await w.axe(), []);
+});
+
 act("in a replay the alarms are those of then, and nothing can be done about them", async (t) => {
   const server = await plant(t);
   const w = await open(t, server);

@@ -5,7 +5,7 @@ import { flooded, markOf, order, summarize, wanted, active, type Alarm } from ".
 import { Alarms } from "./book.svelte";
 import { en } from "./en";
 import { groupsOf, prioritiesOf } from "./groups";
-import { earlier, readAll, readAt } from "./read";
+import { earlier, readAll } from "./read";
 import { fits, queryOf, Steps, type Wish } from "./steps.svelte";
 import { vi as vietnamese } from "./vi";
 
@@ -264,22 +264,6 @@ describe("the server's lists", () => {
     const asked = serve({ "/api/alarms?limit": 409 });
     await expect(readAll()).rejects.toThrow("no");
     expect(asked.length).toBe(5);
-  });
-
-  it("say what stood at a moment: the last step before it, and what has not moved since", async () => {
-    serve({
-      "/api/alarms?limit": [[alarm("still", { ts: minute(1) }), alarm("later", { ts: minute(50) })]],
-      "/api/alarms/history": [
-        [
-          alarm("gone", { ts: minute(9), step: "acked", state: "active_acked" }),
-          alarm("over", { ts: minute(8), step: "cleared", state: "cleared_acked" }),
-          alarm("over", { ts: minute(7) }),
-          alarm("gone", { ts: minute(6) }),
-        ],
-      ],
-    });
-    const then = await readAt(Date.parse(minute(10)));
-    expect(then.map((a) => `${a.id} ${a.state}`)).toEqual(["gone active_acked", "still active_unacked"]);
   });
 
   it("are told apart by time where numbers mean nothing", () => {

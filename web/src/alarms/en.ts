@@ -13,7 +13,7 @@ export const en = {
   failed: "The alarms could not be read: {why}",
   old: "The connection is lost. This list is from {at} and may be old.",
   neverRead: "The connection is lost, and the alarms were never read.",
-  past: "As of the moment of the replay, as far as 30 days before it.",
+  past: "As of the moment of the replay: at most the 500 most urgent of then.",
   offlineNoAck: "Without a connection nothing can be acknowledged or shelved.",
   notLive: "The connection is being set up.",
   replayNoAck: "This is the past. Alarms are acknowledged and shelved in the present.",
@@ -129,4 +129,5 @@ export const en = {
   perBrowser: "Kept in this browser only. Shelved and suppressed alarms are never told.",
   didAck: "acknowledged {what}",
   didShelve: "shelved {what}",
+  expected: "{limit} expected about {at}",
 } as const;

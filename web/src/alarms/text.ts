@@ -12,11 +12,24 @@ function propertyOf(a: Alarm): Property | undefined {
   return screen.describe(a.thing)?.properties.get(a.property ?? "");
 }
 
+/** Rules that have words of ours; one of a newer server has its message. */
+const worded = ["highHigh", "high", "low", "lowLow", "rate", "stale", "offline", "predicted"] as const;
+const steps = ["raised", "cleared", "acked", "shelved", "unshelved", "suppressed", "unsuppressed", "changed"] as const;
+/** What the server says by itself. A rule by the API may have a message of its own, which then is what people want to read. */
+const usual = / is (above|below|not reported any more|offline)\b| changes faster than | reaches /;
+
 /** Bearing temperature high. */
 export function what(a: Alarm): string {
   if (a.rule === "event") return screen.describe(a.thing)?.events.get(a.event ?? "")?.[locale.lang] ?? a.event ?? a.message;
-  if (a.rule === "promql") return a.message; // whoever wrote the rule said it in their language
-  return m(`is_${a.rule}`, { title: propertyOf(a)?.titles[locale.lang] ?? a.property ?? "" });
+  const rule = worded.find((one) => one === a.rule);
+  if (!rule || (a.ruleId && !usual.test(a.message))) return a.message || a.rule;
+  return m(`is_${rule}`, { title: propertyOf(a)?.titles[locale.lang] ?? a.property ?? "" });
+}
+
+/** Acknowledged; shelved until 14:30:00. */
+export function stepText(a: Alarm): string {
+  const step = steps.find((one) => one === a.step);
+  return step ? m(`step_${step}`, { at: a.shelved ? clock(a.shelved.until) : "" }) : a.step;
 }
 
 /** CV-02, Bearing temperature high. */
@@ -48,6 +61,7 @@ export function limitText(a: Alarm): string {
 /** 78.6 °C, limit 75.0 °C. */
 export function detail(a: Alarm): string {
   const value = valueThen(a);
+  if (a.predicted) return m("expected", { at: clock(a.predicted.at), limit: limitText({ ...a, limit: a.predicted.limit }) });
   if (a.rule === "rate") return m("rateLimit", { limit: limitText(a) });
   if (a.rule === "stale") return value && m("lastValue", { value });
   if (a.limit === undefined) return value;

@@ -15,7 +15,7 @@ export const vi: Record<keyof typeof en, string> = {
   failed: "Không đọc được cảnh báo: {why}",
   old: "Mất kết nối. Danh sách này từ lúc {at} và có thể đã cũ.",
   neverRead: "Mất kết nối, chưa đọc được cảnh báo lần nào.",
-  past: "Tại thời điểm đang xem lại, tính từ 30 ngày trước đó.",
+  past: "Tại thời điểm đang xem lại: nhiều nhất 500 cảnh báo gấp nhất lúc đó.",
   offlineNoAck: "Khi mất kết nối thì không xác nhận hay tạm ẩn được.",
   notLive: "Đang thiết lập kết nối.",
   replayNoAck: "Đây là quá khứ. Chỉ xác nhận và tạm ẩn cảnh báo ở hiện tại.",
@@ -131,4 +131,5 @@ export const vi: Record<keyof typeof en, string> = {
   perBrowser: "Chỉ lưu trong trình duyệt này. Cảnh báo tạm ẩn hay được bỏ qua thì không bao giờ báo.",
   didAck: "đã xác nhận {what}",
   didShelve: "đã tạm ẩn {what}",
+  expected: "dự kiến {limit} vào khoảng {at}",
 };

@@ -18,7 +18,7 @@ export class Activity {
   #lostAt = 0;
   #n = 0;
 
-  constructor(connection: Pick<Feed, "onFact" | "onGap" | "onLink">, store: Store) {
+  constructor(connection: Pick<Feed, "onFact" | "onGap" | "onLink">, store: Pick<Store, "watch" | "things">) {
     connection.onFact((fact) => {
       if (fact.type === "event") this.#event(fact);
       else if (fact.type === "alarm" && (fact.step === "acked" || fact.step === "shelved")) this.#alarm(fact);
@@ -49,7 +49,7 @@ export class Activity {
     }
   }
 
-  #linked(link: Link, store: Store): void {
+  #linked(link: Link, store: Pick<Store, "watch" | "things">): void {
     if (link.phase === "waiting" && this.#lostAt === 0 && this.#known) this.#lostAt = link.heardAt;
     if (link.phase !== "live") return;
     this.#known ??= new Set(store.things.keys());

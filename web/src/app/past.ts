@@ -17,4 +17,6 @@ export interface Past {
   activity: Activity;
   alarms: Alarms;
   commands: Commands;
+  /** Nothing more is heard: another start is shown, or the present. */
+  end(): void;
 }

@@ -65,6 +65,7 @@ class Screen {
   /** Shows the past, or with null the present. */
   show(past: Past | null): void {
     this.#leavePast();
+    this.past?.end();
     this.past = past;
     this.clock = past ? { live: false, now: () => past.now() } : this.#live;
     this.#leavePast = past?.store.watch((changed) => this.#described(changed, past.store)) ?? (() => undefined);
