@@ -72,8 +72,8 @@ type state struct {
 }
 
 const (
-	perMinute = time.Minute
-	maxClaim  = 10 * time.Minute
+	perMinute = time.Minute      // of Channel.PerMinute
+	maxClaim  = 10 * time.Minute // a longer one was made by a clock that was wrong
 )
 
 // slots is how many messages may be made now, and when there is the next one.

@@ -85,7 +85,8 @@ func sign(k *kept, id string, now time.Time, body []byte) (string, error) {
 			return "", err
 		}
 		mac := hmac.New(sha256.New, key)
-		fmt.Fprintf(mac, "%s.%d.%s", id, now.Unix(), body)
+		mac.Write(fmt.Appendf(nil, "%s.%d.", id, now.Unix()))
+		mac.Write(body)
 		if header != "" {
 			header += " "
 		}

@@ -36,7 +36,7 @@ type language struct {
 
 var languages = map[string]*language{
 	"en": {
-		steps:      map[string]string{"raised": "raised", "cleared": "cleared", "acked": "acknowledged", "shelved": "shelved", "unshelved": "no longer shelved", "suppressed": "suppressed", "unsuppressed": "no longer suppressed"},
+		steps:      map[string]string{"raised": "raised", "cleared": "cleared", "acked": "acknowledged", "shelved": "shelved", "unshelved": "no longer shelved", "suppressed": "suppressed", "unsuppressed": "no longer suppressed", "changed": "changed"},
 		priorities: map[string]string{"1": "critical", "2": "high", "3": "medium", "4": "low"},
 		states:     map[string]string{realtime.ActiveUnacked: "active, not acknowledged", realtime.ActiveAcked: "active, acknowledged", realtime.ClearedUnacked: "cleared, not acknowledged", realtime.ClearedAcked: "over"},
 		thing:      "Thing", property: "Property", event: "Event", step: "Step", priority: "Priority", state: "State", when: "Time", times: "Times raised", by: "By", until: "Until",
@@ -47,7 +47,7 @@ var languages = map[string]*language{
 		channel: "Sent by Echotwin through the channel %s to %s. An administrator can change that.", to: "Open: ",
 	},
 	"vi": {
-		steps:      map[string]string{"raised": "phát sinh", "cleared": "đã hết", "acked": "đã xác nhận", "shelved": "tạm ẩn", "unshelved": "hết tạm ẩn", "suppressed": "được bỏ qua", "unsuppressed": "không bỏ qua nữa"},
+		steps:      map[string]string{"raised": "phát sinh", "cleared": "đã hết", "acked": "đã xác nhận", "shelved": "tạm ẩn", "unshelved": "hết tạm ẩn", "suppressed": "được bỏ qua", "unsuppressed": "không bỏ qua nữa", "changed": "đã đổi"},
 		priorities: map[string]string{"1": "nguy cấp", "2": "cao", "3": "trung bình", "4": "thấp"},
 		states:     map[string]string{realtime.ActiveUnacked: "đang xảy ra, chưa xác nhận", realtime.ActiveAcked: "đang xảy ra, đã xác nhận", realtime.ClearedUnacked: "đã hết, chưa xác nhận", realtime.ClearedAcked: "đã xong"},
 		thing:      "Thiết bị", property: "Thông số", event: "Sự kiện", step: "Bước", priority: "Ưu tiên", state: "Trạng thái", when: "Lúc", times: "Số lần phát sinh", by: "Người làm", until: "Đến",

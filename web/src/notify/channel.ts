@@ -16,7 +16,7 @@ export interface Channel {
   secret?: string;
 }
 
-export const steps = ["raised", "cleared", "acked", "shelved", "unshelved", "suppressed", "unsuppressed"] as const;
+export const steps = ["raised", "cleared", "acked", "shelved", "unshelved", "suppressed", "unsuppressed", "changed"] as const;
 export type Step = (typeof steps)[number];
 
 /** A message on its way, or what became of it. */

@@ -57,6 +57,7 @@ export const en = {
   step_unshelved: "no longer shelved",
   step_suppressed: "suppressed",
   step_unsuppressed: "no longer suppressed",
+  step_changed: "another rule",
   enabled: "Switched on",
   newSecret: "Make a new secret; the old one signs beside it for a day",
   add: "Add",

@@ -59,6 +59,7 @@ export const vi: Record<keyof typeof en, string> = {
   step_unshelved: "hết tạm ẩn",
   step_suppressed: "được bỏ qua",
   step_unsuppressed: "không bỏ qua nữa",
+  step_changed: "đổi quy tắc",
   enabled: "Đang bật",
   newSecret: "Tạo khoá bí mật mới; khoá cũ còn ký cùng trong một ngày",
   add: "Thêm",
