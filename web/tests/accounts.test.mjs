@@ -82,13 +82,12 @@ act("one sees where one is signed in, ends one session and all", async (t) => {
   const sessions = here.page.getByRole("region", { name: "Where you are signed in" });
   await sessions.getByRole("listitem").nth(2).waitFor();
   await sessions.getByRole("listitem").filter({ hasText: "this one" }).getByText(/127\.0\.0\.1/).waitFor();
-  await phone.page.goto("/app");
+  await phone.page.goto("/app/accounts");
   t.expectComplaint(/401 \(Unauthorized\)/); // what it asks for meanwhile
-  const gone = phone.page.waitForURL(/\/login\.html/);
   await sessions.getByRole("listitem").filter({ hasText: /Android/ }).getByRole("button", { name: /^End/ }).click();
   await sessions.getByRole("listitem").filter({ hasText: /Android/ }).getByRole("button", { name: "End", exact: true }).click();
   await sessions.getByText(/^The session of Chrome \d+, Android was ended\.$/).waitFor();
-  await gone; // its open page is told
+  await phone.page.waitForURL(/\/login\.html/); // its open page is told
   await sessions.getByRole("button", { name: "Sign out everywhere else" }).click();
   await sessions.getByRole("button", { name: "Sign out everywhere else" }).click();
   await sessions.getByText(`The sessions of ${name} were ended.`).waitFor();
