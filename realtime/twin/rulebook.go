@@ -70,41 +70,6 @@ type storedRule struct {
 	Changed int64           `json:"changed"` // ms
 }
 
-// A Rule is one rule as it is answered.
-type Rule struct {
-	ID      string
-	Tag     string // entity tag of the document
-	Pattern string // of its things; "" is all, which only an expression can be about
-	Asks    bool   // it is an expression over everything that is kept
-	doc     map[string]any
-	by      string
-	changed int64
-	status  RuleStatus
-}
-
-// MarshalJSON writes the document with who wrote it, when, and how it stands.
-func (r Rule) MarshalJSON() ([]byte, error) {
-	doc := maps.Clone(r.doc)
-	doc["changed"], doc["status"] = stamp(r.changed), r.status
-	if r.by != "" {
-		doc["by"] = r.by
-	}
-	return marshal(doc)
-}
-
-// A RuleStatus is how a rule stands on this node.
-type RuleStatus struct {
-	Watches int `json:"watches"` // properties it looks at, or series that its expression gave
-	Active  int `json:"active"`  // of them with an alarm whose cause is there
-
-	// Of an expression.
-	Pending   int       `json:"pending,omitempty"`  // series that are there, but not for long enough
-	Evaluated time.Time `json:"evaluated,omitzero"` // the last time, with success or not
-	Took      float64   `json:"took,omitempty"`     // seconds, of that
-	Error     string    `json:"error,omitempty"`    // why nobody knows; alarms stay as they were
-	Failing   time.Time `json:"failing,omitzero"`   // since when
-}
-
 // Load takes what the store has.
 func (b *Rulebook) Load(ctx context.Context) error {
 	if err := b.refresh(ctx); err != nil {
@@ -337,58 +302,4 @@ func (b *Rulebook) try(ctx context.Context, id string, c RuleChange, next func(o
 		return Rule{}, false, nil
 	}
 	return r.answer(b.cfg.Twins.ruleStatus()), old == nil, nil
-}
-
-// roomForRules says whether there can be so many.
-func roomForRules(all map[string]storedRule, size int, added *rule) error {
-	if added == nil {
-		return nil
-	}
-	asks := 0
-	for _, s := range all {
-		var doc struct {
-			PromQL *string `json:"promql"`
-		}
-		if json.Unmarshal(s.Rule, &doc) == nil && doc.PromQL != nil {
-			asks++
-		}
-	}
-	switch {
-	case len(all) > maxRules:
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d alarm rules already", maxRules)}
-	case size > maxAllRules:
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("all alarm rules together have at most %d bytes", maxAllRules)}
-	case asks > maxExprRules && added.expr != nil:
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d rules with promql already", maxExprRules)}
-	}
-	return nil
-}
-
-// check says whether the rule that is there may be changed, and is the one that
-// was read. Nil is no rule.
-func (c *RuleChange) check(old *rule) error {
-	changed := func(why string) error { return &realtime.Problem{Code: realtime.CodeChanged, Message: why} }
-	if old != nil {
-		if err := c.may(old); err != nil {
-			return err
-		}
-	}
-	switch m := c.Match; {
-	case m.None && old != nil:
-		return changed("there is a rule with that id already")
-	case m.Tags == nil:
-		return nil
-	case old == nil:
-		return changed("there is no rule to be replaced")
-	case slices.Contains(m.Tags, "*"), slices.Contains(m.Tags, old.tag):
-		return nil
-	}
-	return changed("the rule was changed since it was read; read it again")
-}
-
-func (c *RuleChange) may(r *rule) error {
-	if c.May == nil {
-		return nil
-	}
-	return c.May(r.answer(nil))
 }

@@ -1,0 +1,170 @@
+package twin
+
+import (
+	"strconv"
+
+	"echotwin/realtime"
+)
+
+// pendingSteps are the raises and clears whose delay is over.
+func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
+	keep := t.alarms.pending[:0]
+	for _, p := range t.alarms.pending {
+		if p.want == p.active || t.alarms.points[p.id] != p {
+			p.queued = false
+			continue
+		}
+		keep = append(keep, p)
+		due := p.since + p.delay(now)
+		if now < due && p.since <= now+clockSkew || p.tried > 0 && now-p.tried < alarmAgain && now >= p.tried || len(steps) == stepsAtOnce {
+			continue
+		}
+		old := t.alarms.byID[p.id]
+		if t.behind(old, now) || p.series != nil && old != nil && p.series.seq < old.Last {
+			continue
+		}
+		p.tried = now
+		ts := stamp(min(due, now))
+		step, s := realtime.AlarmCleared, alarmStep{Rules: t.alarms.version()}
+		if p.want {
+			if (old == nil || !old.Stands()) && t.alarms.standing >= maxAlarms {
+				continue
+			}
+			step, s = realtime.AlarmRaised, p.raise(t.quoted(p), t.suppressed(p))
+			s.Rules = t.alarms.version()
+		}
+		if old != nil {
+			s.After = old.Last
+		}
+		if old != nil && !p.want {
+			s.Text = p.clearedBy(old)
+		}
+		if r, ok := alarmRecord(p.th.id, p.id, step, &s, ts); ok {
+			steps = append(steps, r)
+		}
+	}
+	clear(t.alarms.pending[len(keep):])
+	t.alarms.pending = keep
+	return steps
+}
+
+// timedSteps adds the steps that time and conditions bring: the end of a shelf,
+// what is suppressed, and alarms whose rule has changed or is gone.
+func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record {
+	add := func(al *alarm, step string, s alarmStep, ts int64) {
+		s.Rules = t.alarms.version()
+		if r, ok := alarmRecord(al.Thing, al.ID, step, &s, stamp(ts)); ok && len(steps) < 2*stepsAtOnce {
+			steps = append(steps, r)
+		}
+	}
+	for _, al := range t.alarms.byID {
+		if al.Shelved != nil && al.Shelved.Until.UnixMilli() <= now {
+			add(al, realtime.AlarmUnshelved, alarmStep{After: al.Seq}, al.Shelved.Until.UnixMilli())
+			continue
+		}
+		if !al.Stands() || t.behind(al, now) {
+			continue
+		}
+		p := t.alarms.points[al.ID]
+		if p == nil {
+			if why := t.goneFor(al); al.Active() && why != "" {
+				add(al, realtime.AlarmCleared, alarmStep{After: al.Last, Text: why}, now)
+			}
+			continue
+		}
+		if s, changed := p.changed(al); changed && al.Active() {
+			s.After = al.Seq
+			add(al, realtime.AlarmChanged, s, now)
+			continue
+		}
+		if is := t.suppressed(p); is != al.Suppressed {
+			step := realtime.AlarmUnsuppressed
+			if is {
+				step = realtime.AlarmSuppressed
+			}
+			add(al, step, alarmStep{After: al.Seq}, now)
+		}
+	}
+	return steps
+}
+
+// clearedBy is why an alarm is over when its value is not beyond its limit only
+// because that is another one now; "" when its cause went.
+func (p *point) clearedBy(al *alarm) string {
+	if al.Limit == nil || *al.Limit == p.limit || !p.limited() {
+		return ""
+	}
+	return "its limit is " + strconv.FormatFloat(p.limit, 'g', -1, 64) + " now"
+}
+
+// behind says whether another node, which knew newer rules, moved the alarm: then
+// this one waits until it has heard of them. Not for ever, in case that the rules
+// were put back to an older state.
+func (t *Twins) behind(al *alarm, now int64) bool {
+	return al != nil && al.Rules > t.alarms.version() && now-al.TS.UnixMilli() < clockSkew
+}
+
+// version is that of the rules which are known, 0 while none are.
+func (as *alarms) version() uint64 {
+	if as.rules == nil {
+		return 0
+	}
+	return as.rules.version
+}
+
+// goneFor says why an alarm that nothing looks at any more is to be cleared; ""
+// while this node cannot know that.
+func (t *Twins) goneFor(al *alarm) string {
+	th := t.things[al.Thing]
+	if why := t.alarms.gone[al.ID]; why != "" {
+		return why
+	}
+	switch {
+	case al.RuleID != "" && t.alarms.rules == nil:
+		return ""
+	case al.RuleID != "":
+		r := t.alarms.rules.byID[al.RuleID]
+		switch {
+		case r == nil:
+			return "its rule was removed"
+		case !r.enabled:
+			return "its rule is switched off"
+		case th == nil && r.expr == nil:
+			return goneThing
+		case r.expr == nil || al.Rule != rulePromQL:
+			return "its rule does not look at it any more"
+		}
+		return "" // whoever asks history will see
+	case th == nil:
+		return goneThing
+	case t.alarms.rules.takesAway(al):
+		return "a rule takes it away"
+	case th.td != nil:
+		return "its rule went from the description"
+	}
+	return "" // only who knows the description can say that the rule is gone
+}
+
+const (
+	goneThing       = "the thing was removed"
+	goneDescription = "the description was removed"
+)
+
+// changed is the step after which an alarm says what its rule says now. Only what
+// a rule by the API says is followed: descriptions have no order in which two
+// nodes could know them.
+func (p *point) changed(al *alarm) (alarmStep, bool) {
+	if p.agrees == al {
+		return alarmStep{}, false
+	}
+	same := al.Priority == p.priority && (p.text == "" || al.Message == clipTo(p.filled(string(al.Value)), maxAlarmMsg))
+	if p.limited() || p.rule == ruleRate || p.toward != "" {
+		same = same && al.Limit != nil && *al.Limit == p.limit
+	}
+	if al.RuleID == p.source && (same || p.source == "") || p.rule == ruleEvent {
+		p.agrees = al
+		return alarmStep{}, false
+	}
+	s := p.raise(al.Value, false)
+	return alarmStep{Source: s.Source, Priority: s.Priority, Message: s.Message, Limit: s.Limit, Unit: s.Unit}, true
+}
