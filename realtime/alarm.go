@@ -43,7 +43,7 @@ type AlarmState struct {
 	Limit      *float64        `json:"limit,omitempty"`
 	Unit       string          `json:"unit,omitempty"`
 	Predicted  *AlarmForecast  `json:"predicted,omitempty"` // of the rule predicted
-	Raised     time.Time       `json:"raised"` // the last time
+	Raised     time.Time       `json:"raised"`              // the last time
 	Cleared    time.Time       `json:"cleared,omitzero"`
 	Reason     string          `json:"reason,omitempty"` // why it was cleared, when not because its cause went
 	Count      int             `json:"count"`            // how often it was raised since it was acknowledged
