@@ -41,6 +41,7 @@ type stream struct {
 	value   float64 // as it is stored
 	batch   uint64  // scratch of together, as count is: good for the batch that is written
 	count   int
+	row     []float64 // what the store had from millisecond to millisecond, up to last; nil when something newer came
 
 	ref    storage.SeriesRef
 	name   string // thing, property and kind, as rollups know it
@@ -65,7 +66,7 @@ func (h *History) loadColumns(ctx context.Context, db *tsdb.DB) (*columns, error
 	err := eachSeries(ctx, db, c.since, 1<<62, func(l labels.Labels, it chunkenc.Iterator) error {
 		s := &stream{}
 		for it.Next() == chunkenc.ValFloat {
-			s.last, s.value = it.At()
+			s.found(it.At())
 		}
 		c.recent[l.Hash()] = s
 		return it.Err()
@@ -173,7 +174,7 @@ func (c *columns) stream(col *column, k kind, scale float64, ts int64) *stream {
 		old = c.newest(s.labels, ts-maxShift)
 	}
 	if old != nil {
-		s.last, s.orig, s.value = old.last, old.last, old.value
+		s.last, s.orig, s.value, s.row = old.last, old.last, old.value, old.row
 	}
 	delete(c.recent, s.labels.Hash())
 	col.usual, col.all = s, append(col.all, s)
@@ -192,6 +193,18 @@ func seriesLabels(thing, property string, k kind, scale float64) labels.Labels {
 	return labels.FromStrings(ls...)
 }
 
+// found notes a sample that the store has already. The newest ones that stand
+// millisecond by millisecond may have moved to where they are, which nothing
+// tells any more.
+func (s *stream) found(ts int64, v float64) {
+	if ts != s.last+1 {
+		s.row = s.row[:0]
+	} else if len(s.row) == maxShift {
+		s.row = append(s.row[:0], s.row[1:]...)
+	}
+	s.last, s.value, s.row = ts, v, append(s.row, v)
+}
+
 // maxShift bounds how far a sample moves to find a free millisecond.
 const maxShift = 1000 // ms
 
@@ -201,15 +214,20 @@ const maxShift = 1000 // ms
 func (s *stream) admit(ts int64, v float64) (at int64, late, keep bool) {
 	switch {
 	case ts > s.last:
-		at, late = ts, ts <= s.certain
-	case ts < s.orig:
+		at, late, s.row = ts, ts <= s.certain, nil
+	case ts < s.orig && ts <= s.last-int64(len(s.row)):
 		return ts, true, true
+	case ts < s.orig && s.row[int64(len(s.row))-1-(s.last-ts)] == v:
+		return 0, false, false // it is there
 	case v == s.value && (ts == s.orig || ts == s.last):
 		return 0, false, false // sent twice
 	case s.last+1-ts > maxShift:
 		return 0, false, false
 	default: // another of the same moment
 		at, late = s.last+1, s.last < s.certain
+		if s.row != nil {
+			s.row = append(s.row, v)
+		}
 	}
 	s.last, s.orig, s.value = at, ts, v
 	return at, late, true

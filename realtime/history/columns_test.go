@@ -88,3 +88,40 @@ func TestTogether(t *testing.T) {
 		}
 	}
 }
+
+// After a kill nobody knew any more which samples had moved to a free
+// millisecond, and one that came with the time of such a place was taken for
+// late, found its place taken, and was lost.
+func TestMovedSamplesAreKnownAfterARestart(t *testing.T) {
+	s := &stream{certain: 90}
+	for i, ts := range []int64{95, 99, 100, 101, 102} { // the last two came with 100 and 101
+		s.found(ts, float64(i))
+	}
+	s.orig = s.last
+	for i, tt := range []struct {
+		ts   int64
+		v    float64
+		at   int64
+		late bool
+		keep bool
+	}{
+		{101, 10, 103, false, true},
+		{102, 11, 104, false, true},
+		{100, 2, 0, false, false}, // read again, and there
+		{99, 12, 105, false, true},
+		{98, 13, 98, true, true},
+		{200, 14, 200, false, true},
+		{150, 15, 150, true, true}, // late, as ever
+	} {
+		at, late, keep := s.admit(tt.ts, tt.v)
+		if at != tt.at || late != tt.late || keep != tt.keep {
+			t.Errorf("%d. %d went to %d, late %t, kept %t; want %+v", i, tt.ts, at, late, keep, tt)
+		}
+	}
+	for ts := range int64(3 * maxShift) {
+		s.found(1000+ts, 1)
+	}
+	if len(s.row) > maxShift {
+		t.Errorf("a row of %d is kept", len(s.row))
+	}
+}

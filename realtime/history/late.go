@@ -102,7 +102,12 @@ func (c *columns) stored(l labels.Labels, from, to int64, f func(ts int64, v flo
 // newest is the newest sample of a series from a moment on, nil when there is none.
 func (c *columns) newest(l labels.Labels, from int64) *stream {
 	var s *stream
-	err := c.stored(l, from, math.MaxInt64, func(ts int64, v float64) { s = &stream{last: ts, value: v} })
+	err := c.stored(l, from, math.MaxInt64, func(ts int64, v float64) {
+		if s == nil {
+			s = &stream{}
+		}
+		s.found(ts, v)
+	})
 	if err != nil {
 		c.h.log.Warn("history does not know how far a series is", "series", l.String(), "error", err)
 	}
