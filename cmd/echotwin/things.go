@@ -90,16 +90,14 @@ func (f *thingFiles) read(ctx context.Context) {
 	// that what is made of them need not wait.
 	var all errgroup.Group
 	all.SetLimit(runtime.GOMAXPROCS(0))
-	var mu sync.Mutex // of f.seen
+	var mu sync.Mutex // of f.seen, from when things are read side by side
 	var things []func()
 	for _, name := range names {
 		info, err := os.Stat(name)
 		if err != nil {
 			continue // gone just now; the next look sees that
 		}
-		mu.Lock() // files before this one may be being read
 		was, known := f.seen[name]
-		mu.Unlock()
 		if known && was.size == info.Size() && was.mod.Equal(info.ModTime()) {
 			continue
 		}
