@@ -200,7 +200,7 @@ func (s *stream) found(ts int64, v float64) {
 	if ts != s.last+1 {
 		s.row = s.row[:0]
 	} else if len(s.row) == maxShift {
-		s.row = append(s.row[:0], s.row[1:]...)
+		s.row = s.row[1:] // moving the others each time would cost a start of 1 kHz dearly
 	}
 	s.last, s.value, s.row = ts, v, append(s.row, v)
 }
