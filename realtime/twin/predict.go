@@ -3,8 +3,6 @@ package twin
 import (
 	"math"
 	"slices"
-
-	"echotwin/realtime"
 )
 
 // A forecast says that a value will reach its limit, by the straight line that
@@ -170,14 +168,4 @@ func (p *property) nearer(than *point) bool {
 		}
 	}
 	return false
-}
-
-// foreseen puts the newest forecast into an alarm that stands.
-func (t *Twins) foreseen(a realtime.AlarmState) realtime.AlarmState {
-	if a.Predicted != nil && a.Active() {
-		if p := t.alarms.points[a.ID]; p != nil && p.at > 0 {
-			a.Predicted = &realtime.AlarmForecast{At: stamp(p.at / 1000 * 1000), Limit: p.limit}
-		}
-	}
-	return a
 }
