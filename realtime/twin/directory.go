@@ -130,7 +130,10 @@ func (d *Directory) Load(ctx context.Context, between func()) error {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(d.made)) {
-		if _, p := d.made[id].make(d.models[d.made[id].model]); p != nil && d.cfg.Twins.description(id) == nil {
+		if d.cfg.Twins.description(id) != nil {
+			continue // it was made
+		}
+		if _, p := d.made[id].make(d.models[d.made[id].model]); p != nil {
 			d.cfg.Logger.Error("a thing could not be made of its model", "thing", id, "model", d.made[id].model, "at", p.At, "error", p)
 		}
 	}
