@@ -21,7 +21,7 @@ type Store interface {
 	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
 	Create(ctx context.Context, key string, value []byte) error
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
-	Delete(ctx context.Context, key string) error
+	DeleteRevision(ctx context.Context, key string, revision uint64) error
 	All(ctx context.Context) (map[string][]byte, error)
 	Watch(ctx context.Context, fn func(key string, value []byte)) error
 }
@@ -33,7 +33,7 @@ const modelKey = "model:"
 type DirectoryConfig struct {
 	Twins   *Twins
 	Store   Store
-	Changed error // what Store.Update answers when another was first
+	Changed error // what Store.Update and DeleteRevision answer when another was first
 	Exists  error // what Store.Create answers
 	Missing error // what Store.GetRevision answers
 

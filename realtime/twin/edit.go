@@ -90,19 +90,16 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 	return d.cfg.Twins.forget(ctx, id)
 }
 
-// erase takes what has that revision out of the store: in two steps, because a
-// key is deleted whatever its revision is.
+// erase takes what has that revision out of the store.
 func (d *Directory) erase(ctx context.Context, key string, revision uint64) error {
-	if _, err := d.cfg.Store.Update(ctx, key, nil, revision); errors.Is(err, d.cfg.Changed) {
+	err := d.cfg.Store.DeleteRevision(ctx, key, revision)
+	if errors.Is(err, d.cfg.Changed) {
 		return &realtime.Problem{Code: realtime.CodeChanged, Message: "the description was changed just now; read it again"}
-	} else if err != nil {
-		return err
 	}
-	if err := d.cfg.Store.Delete(ctx, key); err != nil {
-		return err
+	if err == nil {
+		delete(d.applied, key)
 	}
-	delete(d.applied, key)
-	return nil
+	return err
 }
 
 // edit replaces a description by what next makes of it.
@@ -218,12 +215,14 @@ func (d *Directory) confirm(ctx context.Context, id string, r asRead, old []byte
 
 // takeBack puts old at the place of what has that revision.
 func (d *Directory) takeBack(ctx context.Context, key string, old []byte, revision uint64) error {
-	revision, err := d.cfg.Store.Update(ctx, key, old, revision)
-	switch {
-	case errors.Is(err, d.cfg.Changed):
+	var err error
+	if old == nil {
+		err = d.cfg.Store.DeleteRevision(ctx, key, revision)
+	} else {
+		_, err = d.cfg.Store.Update(ctx, key, old, revision)
+	}
+	if errors.Is(err, d.cfg.Changed) {
 		return nil // somebody has replaced it
-	case err == nil && old == nil:
-		return d.cfg.Store.Delete(ctx, key)
 	}
 	return err
 }

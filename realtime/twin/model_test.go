@@ -69,9 +69,12 @@ func (s *shelf) set(key string, v []byte) uint64 {
 	return n
 }
 
-func (s *shelf) Delete(_ context.Context, key string) error {
+func (s *shelf) DeleteRevision(_ context.Context, key string, rev uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.rev[key] != rev {
+		return errChanged
+	}
 	delete(s.m, key)
 	delete(s.rev, key)
 	return nil
@@ -373,6 +376,27 @@ func TestAModelAndAThingAtOnce(t *testing.T) {
 	}
 	if _, ok := store.m["plant/p8"]; ok {
 		t.Error("what was refused is in the store")
+	}
+}
+
+// A model that one node removes and another makes anew at the same moment stays.
+func TestAModelRemovedAndMadeAtOnce(t *testing.T) {
+	store := newShelf()
+	one, two := directory(store), directory(store)
+	putModel(t, one, "pump", pumpTM)
+	store.heard(two)
+	store.after = func(string) {
+		store.after = nil
+		putModel(t, two, "pump", strings.Replace(pumpTM, "1.2.0", "1.3.0", 1))
+	}
+	if err := one.RemoveModel(t.Context(), "pump", Match{}, anyone); err != nil {
+		t.Error(err)
+	}
+	store.heard(one)
+	for i, d := range []*Directory{one, two} {
+		if m, ok := d.Model("pump"); !ok || !strings.Contains(string(m.Doc), "1.3.0") {
+			t.Errorf("node %d has %s", i+1, m.Doc)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -302,10 +303,9 @@ func (d *Directory) RemoveModel(ctx context.Context, name string, m Match, see f
 	if err := d.unused(ctx, name, see); err != nil {
 		return err
 	}
-	if revision, err = d.cfg.Store.Update(ctx, key, nil, revision); err != nil {
-		if err == d.cfg.Changed {
-			err = &realtime.Problem{Code: realtime.CodeChanged, Message: "the model was changed just now; read it again"}
-		}
+	if revision, err = d.cfg.Store.Update(ctx, key, nil, revision); errors.Is(err, d.cfg.Changed) {
+		return &realtime.Problem{Code: realtime.CodeChanged, Message: "the model was changed just now; read it again"}
+	} else if err != nil {
 		return err
 	}
 	// See confirm: things that another node made meanwhile.
@@ -315,11 +315,14 @@ func (d *Directory) RemoveModel(ctx context.Context, name string, m Match, see f
 		}
 		return err
 	}
-	if err := d.cfg.Store.Delete(ctx, key); err != nil {
-		return err
+	err = d.cfg.Store.DeleteRevision(ctx, key, revision)
+	if errors.Is(err, d.cfg.Changed) {
+		return nil // somebody has made a new one already
 	}
-	d.takeModel(name, nil)
-	return nil
+	if err == nil {
+		d.takeModel(name, nil)
+	}
+	return err
 }
 
 func noModel(name string) error {
