@@ -123,7 +123,7 @@ func (s *schema) node(address string) map[string]any {
 		if err != nil {
 			return nil
 		}
-		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
+		part = unescape(part)
 		switch at := v.(type) {
 		case map[string]any:
 			if part != "" {
