@@ -27,12 +27,9 @@ func (d *Directory) Patch(ctx context.Context, id string, patch []byte, m Match)
 
 // patched is what a merge patch makes of a document of that id.
 func patched(patch []byte, urn, prefix string) (func(old []byte) ([]byte, error), error) {
-	p, problem := unmarshal(patch)
+	p, problem := readPatch(patch, "description")
 	if problem != nil {
 		return nil, problem
-	}
-	if _, ok := p.(map[string]any); !ok {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, Message: "a merge patch of a description is a JSON object"}
 	}
 	return func(old []byte) ([]byte, error) {
 		if old == nil {
@@ -42,11 +39,7 @@ func patched(patch []byte, urn, prefix string) (func(old []byte) ([]byte, error)
 		if err != nil {
 			return nil, err
 		}
-		next, ok := mergePatch(doc, p, 0)
-		if !ok {
-			return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
-		}
-		b, err := marshal(next)
+		b, err := patchedBy(p, doc)
 		if err != nil {
 			return nil, err
 		}

@@ -1,10 +1,37 @@
 package twin
 
-import "reflect"
+import (
+	"fmt"
+	"reflect"
+
+	"echotwin/realtime"
+)
 
 // maxPatch bounds how deep a merge patch may go; what the decoder lets through
 // is deeper than any description.
 const maxPatch = 64
+
+// readPatch reads a merge patch of what is called so.
+func readPatch(b []byte, of string) (map[string]any, *realtime.Problem) {
+	v, problem := unmarshal(b)
+	if problem != nil {
+		return nil, problem
+	}
+	patch, ok := v.(map[string]any)
+	if !ok {
+		return nil, &realtime.Problem{Code: realtime.CodeInvalid, Message: fmt.Sprintf("a merge patch of a %s is a JSON object", of)}
+	}
+	return patch, nil
+}
+
+// patchedBy is a document, written out, after a patch that somebody sent.
+func patchedBy(patch map[string]any, doc any) ([]byte, error) {
+	next, ok := mergePatch(doc, patch, 0)
+	if !ok {
+		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
+	}
+	return marshal(next)
+}
 
 // mergePatch applies a JSON Merge Patch (RFC 7396) to a document and returns
 // what it became. Neither is written to. False when the patch is too deep.

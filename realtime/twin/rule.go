@@ -74,9 +74,9 @@ func parseRule(id string, b []byte, check func(promql string) error) (*rule, *re
 	if len(b) > maxRule {
 		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a rule has at most %d bytes", maxRule)}
 	}
-	v, err := decode(b)
-	if err != nil {
-		return nil, &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
+	v, problem := unmarshal(b)
+	if problem != nil {
+		return nil, problem
 	}
 	doc, ok := v.(map[string]any)
 	if ok {

@@ -207,22 +207,15 @@ func (b *Rulebook) Put(ctx context.Context, id string, doc []byte, c RuleChange)
 
 // Patch changes a rule by a JSON Merge Patch.
 func (b *Rulebook) Patch(ctx context.Context, id string, patch []byte, c RuleChange) (Rule, error) {
-	p, err := decode(patch)
-	if err != nil {
-		return Rule{}, &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
-	}
-	if _, ok := p.(map[string]any); !ok {
-		return Rule{}, &realtime.Problem{Code: realtime.CodeInvalid, Message: "a merge patch of a rule is a JSON object"}
+	p, problem := readPatch(patch, "rule")
+	if problem != nil {
+		return Rule{}, problem
 	}
 	r, _, err := b.change(ctx, id, c, func(old *rule) ([]byte, error) {
 		if old == nil {
 			return nil, noRule(id)
 		}
-		next, ok := mergePatch(old.doc, p, 0)
-		if !ok {
-			return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
-		}
-		return marshal(next)
+		return patchedBy(p, old.doc)
 	})
 	return r, err
 }
