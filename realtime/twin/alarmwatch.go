@@ -66,15 +66,8 @@ func (p *point) delay(now int64) int64 {
 	return p.off
 }
 
-// A slope knows how fast a value changes, from at most slopeSamples of a window.
-type slope struct {
-	ts    [slopeSamples]int64
-	v     [slopeSamples]float64
-	first int
-	n     int
-}
-
-const slopeSamples = 32
+// A slope knows how fast a value changes.
+type slope struct{ samples }
 
 // add takes a sample and says how much the value changed a second since the
 // window began; false while it has seen less than half of it.
@@ -82,13 +75,7 @@ func (s *slope) add(ts int64, v float64, over int64) (perSecond float64, ok bool
 	if s.n > 0 && ts < s.ts[s.first] {
 		s.n = 0 // the clock was set back
 	}
-	for s.n > 0 && ts-s.ts[s.first] > over {
-		s.first, s.n = (s.first+1)%slopeSamples, s.n-1
-	}
-	if last := (s.first + s.n - 1 + slopeSamples) % slopeSamples; s.n == 0 || s.n < slopeSamples && ts-s.ts[last] >= over/(slopeSamples-1) {
-		at := (s.first + s.n) % slopeSamples
-		s.ts[at], s.v[at], s.n = ts, v, s.n+1
-	}
+	s.keep(ts, v, over)
 	span := ts - s.ts[s.first]
 	if span <= 0 || span < over/2 {
 		return 0, false

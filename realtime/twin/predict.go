@@ -18,20 +18,14 @@ const (
 	predictedNoise    = 3      // a line rises by so many times what the values scatter, or it is none
 )
 
-// trendSamples bounds what is kept of a value, and trendLeast what makes a line.
-const (
-	trendSamples = 32
-	trendLeast   = 12
-)
+// trendLeast is how many samples make a line.
+const trendLeast = 12
 
-// A trend is the newest values of a property, evenly spread over a window.
+// A trend is the line that the newest values of a property follow.
 type trend struct {
+	samples
 	window int64 // ms
 	born   int64 // when it began, ms
-	ts     [trendSamples]int64
-	v      [trendSamples]float64
-	first  int
-	n      int
 
 	fitted int64   // when, ms
 	ok     bool    // whether there is a line
@@ -44,21 +38,11 @@ func newTrend(within, now int64) *trend {
 	return &trend{window: min(max(within/4, 60_000), 3_600_000), born: now}
 }
 
-func (s *trend) at(i int) int { return (s.first + i) % trendSamples }
-
-// add takes a value, if it is not too close to the one before.
+// add takes a value that is not older than the newest one.
 func (s *trend) add(ts int64, v float64) {
-	if s.n > 0 && ts < s.ts[s.at(s.n-1)] {
-		return
+	if s.n == 0 || ts >= s.ts[s.at(s.n-1)] {
+		s.keep(ts, v, s.window)
 	}
-	for s.n > 0 && ts-s.ts[s.first] > s.window {
-		s.first, s.n = s.at(1), s.n-1
-	}
-	if s.n == trendSamples || s.n > 0 && ts-s.ts[s.at(s.n-1)] < s.window/(trendSamples-1) {
-		return
-	}
-	s.n++
-	s.ts[s.at(s.n-1)], s.v[s.at(s.n-1)] = ts, v
 }
 
 // fit draws the line by Theil and Sen: the median of the slopes between all
@@ -73,7 +57,7 @@ func (s *trend) fit(now int64) {
 	if span < s.window/2 || now-newest > s.window/4 {
 		return
 	}
-	var room [trendSamples * (trendSamples - 1) / 2]float64
+	var room [maxSamples * (maxSamples - 1) / 2]float64
 	slopes := room[:0]
 	for i := range s.n {
 		for j := i + 1; j < s.n; j++ {
