@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -56,7 +57,7 @@ func (p *plan) make(d *Directory, all []*instance) {
 	docs, problems := make([]*description, len(all)), make([]*realtime.Problem, len(all))
 	parallel(len(all), func(i int) {
 		doc, problem := all[i].make(p.models[all[i].model])
-		if was := d.cfg.Twins.description(all[i].id); problem == nil && was != nil && sameDoc(was, doc) {
+		if was := d.cfg.Twins.description(all[i].id); problem == nil && was != nil && reflect.DeepEqual(was.doc, doc.doc) {
 			doc = nil // nothing changes
 		}
 		docs[i], problems[i] = doc, problem
@@ -69,12 +70,6 @@ func (p *plan) make(d *Directory, all []*instance) {
 			p.made = append(p.made, docs[i])
 		}
 	}
-}
-
-func sameDoc(a, b *description) bool {
-	x, err := a.tag()
-	y, err2 := b.tag()
-	return err == nil && err2 == nil && x == y
 }
 
 // change makes a plan what counts, all at once. Things that the models do not
