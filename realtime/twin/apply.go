@@ -329,7 +329,7 @@ func (a *applying) event(thing, name string, data json.RawMessage, ts int64) {
 		Name  string          `json:"name"`
 		Data  json.RawMessage `json:"data,omitempty"`
 		TS    string          `json:"ts"`
-	}{thing, name, data, stamp(ts).Format("2006-01-02T15:04:05.000Z07:00")})
+	}{thing, name, data, realtime.Stamp(stamp(ts))})
 	if err != nil {
 		a.stats.Unreadable++
 		return
