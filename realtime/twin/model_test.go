@@ -1,103 +1,15 @@
 package twin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"strings"
-	"sync"
 	"testing"
 
 	"echotwin/realtime"
 )
-
-var errChanged, errExists, errMissing = errors.New("changed"), errors.New("exists"), errors.New("missing")
-
-// shelf is a Store that several directories share.
-type shelf struct {
-	mu    sync.Mutex
-	m     map[string][]byte
-	rev   map[string]uint64
-	n     uint64
-	watch []func(string, []byte)
-
-	after func(key string) // called after a value was written, without the lock
-}
-
-func newShelf() *shelf { return &shelf{m: map[string][]byte{}, rev: map[string]uint64{}} }
-
-func (s *shelf) GetRevision(_ context.Context, key string) ([]byte, uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rev[key] == 0 {
-		return nil, 0, errMissing
-	}
-	return s.m[key], s.rev[key], nil
-}
-
-func (s *shelf) Create(_ context.Context, key string, v []byte) error {
-	if _, _, err := s.GetRevision(nil, key); err == nil {
-		return errExists
-	}
-	s.set(key, v)
-	return nil
-}
-
-func (s *shelf) Update(_ context.Context, key string, v []byte, rev uint64) (uint64, error) {
-	s.mu.Lock()
-	now := s.rev[key]
-	s.mu.Unlock()
-	if now != rev {
-		return 0, errChanged
-	}
-	return s.set(key, v), nil
-}
-
-func (s *shelf) set(key string, v []byte) uint64 {
-	s.mu.Lock()
-	s.n++
-	n := s.n
-	s.m[key], s.rev[key] = v, n
-	after := s.after
-	s.mu.Unlock()
-	if after != nil {
-		after(key)
-	}
-	return n
-}
-
-func (s *shelf) DeleteRevision(_ context.Context, key string, rev uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rev[key] != rev {
-		return errChanged
-	}
-	delete(s.m, key)
-	delete(s.rev, key)
-	return nil
-}
-
-func (s *shelf) All(context.Context) (map[string][]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := maps.Clone(s.m)
-	maps.DeleteFunc(all, func(_ string, v []byte) bool { return v == nil })
-	return all, nil
-}
-
-func (s *shelf) Watch(ctx context.Context, _ func(string, []byte)) error { <-ctx.Done(); return nil }
-
-// heard has a directory take what the store has, as its watch would.
-func (s *shelf) heard(d *Directory) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, err := d.catchUp(context.Background()); err != nil {
-		panic(err)
-	}
-}
 
 func directory(s Store) *Directory {
 	return NewDirectory(DirectoryConfig{Twins: New(Config{}), Store: s, Changed: errChanged, Exists: errExists, Missing: errMissing, Logger: slog.New(slog.DiscardHandler)})

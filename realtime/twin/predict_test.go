@@ -99,7 +99,7 @@ func TestForecastsOfRules(t *testing.T) {
 	if err := tw.Describe([]byte(tub)); err != nil {
 		t.Fatal(err)
 	}
-	rules := book(t, tw, &ledger{})
+	rules := book(t, tw, newShelf())
 	count := func() int { return len(tw.alarms.forecasts) }
 	if count() != 3 {
 		t.Errorf("%d of the description", count())

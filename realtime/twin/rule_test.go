@@ -1,7 +1,6 @@
 package twin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,69 +14,10 @@ import (
 	"echotwin/realtime"
 )
 
-var errRaced, errThere, errNotThere = errors.New("raced"), errors.New("there"), errors.New("not there")
-
-// A ledger is a RuleStore in memory.
-type ledger struct {
-	mu       sync.Mutex
-	value    []byte
-	revision uint64
-	watchers []chan struct{}
-}
-
-func (s *ledger) GetRevision(context.Context, string) ([]byte, uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.revision == 0 {
-		return nil, 0, errNotThere
-	}
-	return s.value, s.revision, nil
-}
-
-func (s *ledger) Create(_ context.Context, _ string, v []byte) error {
-	_, err := s.Update(context.Background(), "", v, 0)
-	if err != nil {
-		return errThere
-	}
-	return nil
-}
-
-func (s *ledger) Update(_ context.Context, _ string, v []byte, revision uint64) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if revision != s.revision {
-		return 0, errRaced
-	}
-	s.value, s.revision = v, s.revision+1
-	for _, w := range s.watchers {
-		select {
-		case w <- struct{}{}:
-		default:
-		}
-	}
-	return s.revision, nil
-}
-
-func (s *ledger) Watch(ctx context.Context, fn func(string, []byte)) error {
-	w := make(chan struct{}, 1)
-	s.mu.Lock()
-	s.watchers = append(s.watchers, w)
-	s.mu.Unlock()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w:
-			fn("rules", nil)
-		}
-	}
-}
-
-// book gives a node its rules. With late it follows what others write so much
-// later.
-func book(t *testing.T, tw *Twins, s *ledger) *Rulebook {
+// book gives a node its rules.
+func book(t *testing.T, tw *Twins, s *shelf) *Rulebook {
 	t.Helper()
-	b := NewRulebook(RulebookConfig{Twins: tw, Store: s, Changed: errRaced, Exists: errThere, Missing: errNotThere, Check: func(q string) error {
+	b := NewRulebook(RulebookConfig{Twins: tw, Store: s, Changed: errChanged, Exists: errExists, Missing: errMissing, Check: func(q string) error {
 		if strings.Contains(q, "((") {
 			return errors.New("parse error: unclosed left parenthesis")
 		}
@@ -122,7 +62,7 @@ func TestARuleStandsInPlaceOfTheDescription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plant{t: t}
 		one, l := p.node(kiln)
-		rules := book(t, one, &ledger{})
+		rules := book(t, one, newShelf())
 		run(t, one)
 		attend(t, rules)
 		p.kilnSays(`{"temperature":80,"mode":"run"}`)
@@ -169,7 +109,7 @@ func TestARuleForWhatIsNotDescribed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plant{t: t}
 		one, l := p.node()
-		rules := book(t, one, &ledger{})
+		rules := book(t, one, newShelf())
 		run(t, one)
 		rules.put(t, "hot", `{"thing":"shed/*","property":"temp","high":30,"onDelay":10}`)
 		p.say(reading("shed/a", time.Now(), `{"temp":40,"x":1}`), reading("shed/b", time.Now(), `{"temp":"warm"}`), reading("barn/a", time.Now(), `{"temp":40}`))
@@ -208,7 +148,7 @@ func TestARuleForWhatIsNotDescribed(t *testing.T) {
 // nor raises what the other cleared.
 func TestRulesOnTwoNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, s := &plant{t: t, lag: 5 * time.Millisecond}, &ledger{}
+		p, s := &plant{t: t, lag: 5 * time.Millisecond}, newShelf()
 		one, l := p.node(kiln)
 		two, other := p.node(kiln)
 		first, second := book(t, one, s), book(t, two, s)
@@ -250,7 +190,7 @@ func TestRulesOnTwoNodes(t *testing.T) {
 
 func TestARuleOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, s := &plant{t: t}, &ledger{}
+		p, s := &plant{t: t}, newShelf()
 		one, _ := p.node(kiln)
 		rules := book(t, one, s)
 		run(t, one)
@@ -301,7 +241,7 @@ func TestDeadband(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &plant{t: t}
 		one, l := p.node()
-		rules := book(t, one, &ledger{})
+		rules := book(t, one, newShelf())
 		run(t, one)
 		rules.put(t, "r", `{"thing":"a","property":"x","high":90,"deadband":2}`)
 		say := func(v string) { p.say(reading("a", time.Now(), `{"x":`+v+`}`)); beat() }
@@ -319,7 +259,7 @@ func TestDeadband(t *testing.T) {
 
 func TestWhatIsWrongWithARule(t *testing.T) {
 	tw := New(Config{})
-	rules := book(t, tw, &ledger{})
+	rules := book(t, tw, newShelf())
 	for doc, where := range map[string]string{
 		`{"thing":"a","property":"x","high":1}`:                        "ok",
 		`{"thing":"a","property":"x","stale":true,"onDelay":9}`:        "ok",
@@ -396,7 +336,7 @@ func TestWhatIsWrongWithARule(t *testing.T) {
 }
 
 func TestRulesAreBounded(t *testing.T) {
-	rules := book(t, New(Config{}), &ledger{})
+	rules := book(t, New(Config{}), newShelf())
 	for i := range maxExprRules {
 		rules.put(t, fmt.Sprint("q", i), `{"promql":"a>1","thing":"a"}`)
 	}

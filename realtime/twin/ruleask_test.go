@@ -70,7 +70,7 @@ func (o *oracle) answer(ctx context.Context, _ string, at time.Time) (out []Quer
 }
 
 // asker is a node that asks o.
-func (p *plant) asker(o *oracle, s *ledger) (*Twins, *listener, *Rulebook) {
+func (p *plant) asker(o *oracle, s *shelf) (*Twins, *listener, *Rulebook) {
 	tw := New(Config{Log: p, Evaluate: o.answer})
 	l := &listener{}
 	tw.OnChange(l.hear)
@@ -81,7 +81,7 @@ func (p *plant) asker(o *oracle, s *ledger) (*Twins, *listener, *Rulebook) {
 
 func TestAnExpressionRaisesAndClears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, o, s := &plant{t: t, lag: 5 * time.Millisecond}, &oracle{}, &ledger{}
+		p, o, s := &plant{t: t, lag: 5 * time.Millisecond}, &oracle{}, newShelf()
 		one, l, rules := p.asker(o, s)
 		two, other, follower := p.asker(o, s)
 		run(t, one, two)
@@ -125,7 +125,7 @@ func TestAnExpressionRaisesAndClears(t *testing.T) {
 func TestABrokenExpressionSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, o := &plant{t: t}, &oracle{}
-		one, l, rules := p.asker(o, &ledger{})
+		one, l, rules := p.asker(o, newShelf())
 		run(t, one)
 		rules.put(t, "r", `{"promql":"x > 1","thing":"plant/line","every":5}`)
 		status := func() RuleStatus {
@@ -166,7 +166,7 @@ func TestABrokenExpressionSaysSo(t *testing.T) {
 
 func TestAnExpressionOverARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, o, s := &plant{t: t}, &oracle{}, &ledger{}
+		p, o, s := &plant{t: t}, &oracle{}, newShelf()
 		ctx, kill := context.WithCancel(t.Context())
 		one, _, rules := p.asker(o, s)
 		go func() { _ = one.Run(ctx) }()
