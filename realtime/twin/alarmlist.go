@@ -69,6 +69,16 @@ type AlarmCount struct {
 	Unacked int `json:"unacked"`
 }
 
+// take counts one more alarm.
+func (c *AlarmCount) take(al *alarm) {
+	if al.Active() {
+		c.Active++
+	}
+	if al.Unacked() {
+		c.Unacked++
+	}
+}
+
 // An AlarmSummary counts alarms. What is shelved or suppressed is counted there
 // and nowhere else.
 type AlarmSummary struct {
@@ -98,12 +108,7 @@ const maxGroups = 20
 
 // take counts one more alarm.
 func (g *AlarmGroup) take(al *alarm) {
-	if al.Active() {
-		g.Active++
-	}
-	if al.Unacked() {
-		g.Unacked++
-	}
+	g.AlarmCount.take(al)
 	if g.Thing == "" || al.Priority < g.Priority || al.Priority == g.Priority && al.Raised.After(g.Raised) {
 		g.Thing, g.Priority, g.Message, g.Raised = al.Thing, al.Priority, al.Message, al.Raised
 	}
@@ -149,15 +154,9 @@ func (t *Twins) AlarmSummary(see func(thing string) bool) AlarmSummary {
 		groups[al.Thing].take(al)
 		p := fmt.Sprint(al.Priority)
 		c := s.Priorities[p]
-		if al.Active() {
-			c.Active++
-			s.Active++
-		}
-		if al.Unacked() {
-			c.Unacked++
-			s.Unacked++
-		}
+		c.take(al)
 		s.Priorities[p] = c
+		s.AlarmCount.take(al)
 	}
 	s.grouped(groups)
 	s.Flood = t.alarms.flood(t.cfg.Now().UnixMilli())
