@@ -255,7 +255,7 @@ func (r *directoryReader) tell() bool {
 	}
 	under := func(string) bool { return true }
 	if r.place != "" && len(news) > 0 {
-		under = r.Twins.Under(r.place, func(thing string) bool { return r.who.Covers(thing, realtime.Match) })
+		under = r.Twins.Under(r.place, covers(r.who))
 	}
 	for _, e := range news {
 		r.n = e.n

@@ -111,11 +111,7 @@ func retryAfter(c echo.Context, f *gpt.Failure) {
 // asker is who asks, and what of the plant the assistant may show them.
 func asker(c echo.Context) gpt.Asker {
 	who := userOf(c)
-	a := gpt.Asker{User: who.User}
-	if !who.Everything() {
-		a.See = func(thing string) bool { return who.Covers(thing, realtime.Match) }
-	}
-	return a
+	return gpt.Asker{User: who.User, See: sees(who)}
 }
 
 // gptSetup answers GET /api/gpt: whether questions can be asked, and what to

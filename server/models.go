@@ -69,17 +69,11 @@ func (s *Server) readModel(c echo.Context) error {
 // modelUse answers GET /api/models/{id}/uses: what a thing has to say to be made
 // of it, and which are.
 func (s *Server) modelUse(c echo.Context) error {
-	u, ok := s.Things.ModelUse(c.Param("id"), s.seen(c))
+	u, ok := s.Things.ModelUse(c.Param("id"), covers(userOf(c)))
 	if !ok {
 		return noModel(c.Param("id"))
 	}
 	return noStore(c).JSON(http.StatusOK, u)
-}
-
-// seen says which things who asks may see.
-func (s *Server) seen(c echo.Context) func(thing string) bool {
-	who := userOf(c)
-	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
 }
 
 // createModel answers POST /api/models: a Thing Model with its id.
@@ -96,7 +90,7 @@ func (s *Server) createModel(c echo.Context) error {
 	if err != nil {
 		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: err.Error()}
 	}
-	_, err = s.Things.PutModel(c.Request().Context(), name, tm, twin.Match{None: true}, s.seen(c))
+	_, err = s.Things.PutModel(c.Request().Context(), name, tm, twin.Match{None: true}, covers(userOf(c)))
 	if is(err, realtime.CodeChanged) {
 		return problem(realtime.CodeConflict, "there is a model %s already; PUT replaces it", name)
 	}
@@ -116,7 +110,7 @@ func (s *Server) putModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	created, err := s.Things.PutModel(c.Request().Context(), c.Param("id"), tm, m, s.seen(c))
+	created, err := s.Things.PutModel(c.Request().Context(), c.Param("id"), tm, m, covers(userOf(c)))
 	if err != nil {
 		return err
 	}
@@ -137,7 +131,7 @@ func (s *Server) patchModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Things.PatchModel(c.Request().Context(), c.Param("id"), patch, m, s.seen(c)); err != nil {
+	if err := s.Things.PatchModel(c.Request().Context(), c.Param("id"), patch, m, covers(userOf(c))); err != nil {
 		return err
 	}
 	return s.modelled(c, c.Param("id"), http.StatusOK)
@@ -166,7 +160,7 @@ func (s *Server) deleteModel(c echo.Context) error {
 		return err
 	}
 	name := c.Param("id")
-	if err := s.Things.RemoveModel(c.Request().Context(), name, m, s.seen(c)); err != nil {
+	if err := s.Things.RemoveModel(c.Request().Context(), name, m, covers(userOf(c))); err != nil {
 		return err
 	}
 	s.log.Info("model removed", "by", userOf(c).User, "model", name)

@@ -186,6 +186,11 @@ func sees(who *auth.Identity) func(thing string) bool {
 	if who.Everything() {
 		return nil
 	}
+	return covers(who)
+}
+
+// covers says the same where no function is not an answer.
+func covers(who *auth.Identity) func(thing string) bool {
 	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
 }
 
@@ -196,7 +201,7 @@ const underPlace = "under:"
 // scope reads a pattern from the query ("" when it is not there, or is of a place
 // of the tree), and says which of its things who asks may see.
 func (s *Server) scope(c echo.Context, name string) (pattern string, see func(thing string) bool, err error) {
-	own := s.seen(c)
+	own := covers(userOf(c))
 	pattern = c.QueryParam(name)
 	if place, ok := strings.CutPrefix(pattern, underPlace); ok {
 		if err := realtime.CheckThing(place); err != nil {

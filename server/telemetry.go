@@ -106,6 +106,6 @@ func DeviceAuth(a *auth.Auth) func(username, password, remote string) (mqtt.Cred
 				a.Used(who, address)
 			}
 		}
-		return mqtt.Credential{Owns: func(thing string) bool { return who.Covers(thing, realtime.Match) }, Told: told}, true
+		return mqtt.Credential{Owns: covers(who), Told: told}, true
 	}
 }
