@@ -166,8 +166,7 @@ func (s *Server) directoryEvents(c echo.Context) error {
 	}
 	defer s.watch.n.Add(-1)
 	if r.diff {
-		s.differ(1)
-		defer s.differ(-1)
+		defer s.Twins.WantDiffs()()
 	}
 	wake, newest := s.listings.join()
 	defer s.listings.leave(wake)
@@ -199,9 +198,6 @@ func (l *listings) seen(id string, newest uint64) (n uint64, why string) {
 	}
 	return n, ""
 }
-
-// differ counts the streams that want to know what changed.
-func (s *Server) differ(by int64) { s.Twins.WantDiffs(s.diffs.Add(by) > 0) }
 
 // run writes until one of both ends.
 func (r *directoryReader) run(ctx context.Context, wake chan struct{}) {

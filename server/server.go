@@ -33,7 +33,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/gorilla/securecookie"
 	"github.com/labstack/echo-contrib/session"
@@ -111,7 +110,6 @@ type Server struct {
 
 	watch    watchers
 	listings *listings
-	diffs    atomic.Int64 // readers of the directory that want to know what changed
 	live     lives
 	proxies  proxies
 	cookies  *cookieStore

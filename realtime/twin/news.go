@@ -4,9 +4,12 @@ import (
 	"echotwin/realtime"
 )
 
-// WantDiffs says whether updates shall tell in what a description changed. That
-// costs time with each, so it is off while nobody wants it.
-func (t *Twins) WantDiffs(want bool) { t.wantDiffs.Store(want) }
+// WantDiffs has updates tell in what a description changed, until done is called
+// once. That costs time with each, so it is off while nobody wants it.
+func (t *Twins) WantDiffs() (done func()) {
+	t.wantDiffs.Add(1)
+	return func() { t.wantDiffs.Add(-1) }
+}
 
 // looks notes that a thing looks different from now on. It is called before it
 // does, by whoever holds mu.
@@ -14,7 +17,7 @@ func (t *Twins) looks(th *thing) {
 	if !th.news {
 		th.news = true
 		t.news = append(t.news, th)
-		if t.wantDiffs.Load() && th.listed {
+		if t.wantDiffs.Load() > 0 && th.listed {
 			th.was = th.look()
 		}
 	}

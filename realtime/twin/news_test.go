@@ -35,7 +35,7 @@ func TestDescriptionsAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("updated a/b")
-	tw.WantDiffs(true)
+	defer tw.WantDiffs()()
 	if err := tw.Describe([]byte(`{"id":"a/b","title":"C","properties":{"x":{"type":"string","unit":"m"}}}`)); err != nil {
 		t.Fatal(err)
 	}

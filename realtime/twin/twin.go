@@ -107,8 +107,8 @@ type Twins struct {
 	alarms   alarms
 	stats    Stats
 
-	news      []*thing    // that came, went or look different since the last telling
-	wantDiffs atomic.Bool // whether somebody wants to know in what
+	news      []*thing     // that came, went or look different since the last telling
+	wantDiffs atomic.Int64 // how many want to know in what
 
 	carriers sync.WaitGroup // of commands that nobody waits for; grows only under mu and while life lasts
 }
