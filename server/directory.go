@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -142,9 +141,8 @@ func (s *Server) directoryEvents(c echo.Context) error {
 		return err
 	}
 	r := &directoryReader{Server: s, base: base(c), who: userOf(c), pattern: pattern}
-	r.place, _ = strings.CutPrefix(c.QueryParam("path"), underPlace)
-	if pattern != "" {
-		r.place = ""
+	if place, ok := strings.CutPrefix(c.QueryParam("path"), underPlace); ok {
+		r.place = place
 	}
 	if typ := c.Param("type"); typ != "" {
 		how, ok := strings.CutPrefix(typ, "thing_")
@@ -205,7 +203,8 @@ func (r *directoryReader) run(ctx context.Context, wake chan struct{}) {
 	defer beat.Stop()
 	for {
 		// Who may see what is asked before anything is told.
-		if why := r.again(ctx); why != "" {
+		var why string
+		if r.who, why = r.reads(ctx, r.who); why != "" {
 			_ = r.out.Comment(why) // a courtesy
 			return
 		}
@@ -222,22 +221,6 @@ func (r *directoryReader) run(ctx context.Context, wake chan struct{}) {
 			}
 		}
 	}
-}
-
-// again asks who the reader is now, and why they may read no more. While that
-// cannot be told they may.
-func (r *directoryReader) again(ctx context.Context) string {
-	now, err := r.Auth.Again(ctx, r.who)
-	switch {
-	case errors.Is(err, auth.ErrNone):
-		return "the session is over"
-	case err != nil:
-		return ""
-	case !now.May(auth.ReadThings):
-		return "this is not yours to read any more"
-	}
-	r.who = now
-	return ""
 }
 
 // tell writes what is new. It is false when the stream is over.

@@ -89,15 +89,28 @@ func (s *Server) stream(c echo.Context, w *watcher, first []json.RawMessage, seq
 	}
 }
 
-// unreadable is why somebody may not read a thing any more, or "". While that
-// cannot be told they may.
-func (s *Server) unreadable(ctx context.Context, who *auth.Identity, thing string) string {
+const notYours = "this is not yours to read any more"
+
+// reads is who a reader of things is now, and why they may read no more, or "".
+// While that cannot be told they may.
+func (s *Server) reads(ctx context.Context, who *auth.Identity) (*auth.Identity, string) {
 	now, err := s.Auth.Again(ctx, who)
 	switch {
 	case errors.Is(err, auth.ErrNone):
-		return "the session is over"
-	case err == nil && (!now.May(auth.ReadThings) || !now.Covers(thing, realtime.Match)):
-		return "this is not yours to read any more"
+		return who, "the session is over"
+	case err != nil:
+		return who, ""
+	case !now.May(auth.ReadThings):
+		return now, notYours
 	}
-	return ""
+	return now, ""
+}
+
+// unreadable is why somebody may not read a thing any more, or "".
+func (s *Server) unreadable(ctx context.Context, who *auth.Identity, thing string) string {
+	now, why := s.reads(ctx, who)
+	if why == "" && !now.Covers(thing, realtime.Match) {
+		return notYours
+	}
+	return why
 }
