@@ -37,7 +37,7 @@ func (a *Auth) NewDevice(ctx context.Context, d Device) (Device, string, error) 
 	}
 	password := devicePrefix + random()
 	key := digest(password)
-	d.ID, d.Created = publicID(key), now.UTC().Truncate(time.Second)
+	d.ID, d.Created = publicID(key), second(now)
 	return d, password, a.devices.create(ctx, key, d)
 }
 

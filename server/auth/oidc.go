@@ -245,10 +245,10 @@ func (o *OIDC) SignOut(ctx context.Context, back string) string {
 	var doors struct {
 		End string `json:"end_session_endpoint"`
 	}
-	u, err := url.Parse("")
-	if p.Claims(&doors) == nil && doors.End != "" {
-		u, err = url.Parse(doors.End)
+	if p.Claims(&doors) != nil {
+		return ""
 	}
+	u, err := url.Parse(doors.End)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}

@@ -119,10 +119,7 @@ func refusal(address, why string) *Refusal {
 		}
 		return c
 	}, strings.ToValidUTF8(why, "?"))
-	if len(why) > maxWhy {
-		why = strings.ToValidUTF8(why[:maxWhy], "") + "…"
-	}
-	return &Refusal{time.Now().UTC(), address, why}
+	return &Refusal{time.Now().UTC(), address, clip(why, maxWhy)}
 }
 
 func (s *seen) connected(k seenKey, by int) {

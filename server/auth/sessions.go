@@ -51,16 +51,12 @@ func (a *Auth) StartSession(ctx context.Context, u User, address, agent string) 
 
 // cleanAgent is what a browser calls itself, printable and short.
 func cleanAgent(agent string) string {
-	agent = strings.Map(func(c rune) rune {
+	return clip(strings.Map(func(c rune) rune {
 		if c == utf8.RuneError || !unicode.IsPrint(c) {
 			return -1
 		}
 		return c
-	}, agent[:min(len(agent), 8*maxAgent)])
-	if len(agent) > maxAgent {
-		agent = strings.ToValidUTF8(agent[:maxAgent], "") + "…"
-	}
-	return agent
+	}, agent[:min(len(agent), 8*maxAgent)]), maxAgent)
 }
 
 // sessionRoom ends the sessions of a user that are too many.

@@ -54,7 +54,7 @@ func (a *Auth) NewToken(ctx context.Context, t Token) (Token, string, error) {
 	}
 	secret := tokenPrefix + random()
 	key := digest(secret)
-	t.ID, t.UserID, t.Created = publicID(key), u.ID, now.UTC().Truncate(time.Second)
+	t.ID, t.UserID, t.Created = publicID(key), u.ID, second(now)
 	return t, secret, a.tokens.create(ctx, key, t)
 }
 

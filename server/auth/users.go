@@ -119,7 +119,7 @@ func (a *Auth) addUser(ctx context.Context, username, password string, role Role
 		return User{}, err
 	}
 	u := User{
-		Username: username, Role: role, Things: things, Created: time.Now().UTC().Truncate(time.Second),
+		Username: username, Role: role, Things: things, Created: second(time.Now()),
 		Hash: hash, ID: random(), Era: random(), Demo: password == DemoPassword,
 	}
 	return u, a.users.create(ctx, username, u)
