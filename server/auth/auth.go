@@ -222,10 +222,7 @@ func (a *Auth) sweep(ctx context.Context) error {
 
 // sweep removes what is gone, and the uses of what is not there.
 func sweep[T any](ctx context.Context, t *table[T], s *seen, kind Kind, gone func(T) bool) error {
-	if err := t.deleteIf(ctx, gone); err != nil {
-		return err
-	}
-	left, err := t.all(ctx)
+	left, err := t.deleteIf(ctx, gone)
 	if err != nil {
 		return err
 	}

@@ -201,17 +201,19 @@ func (t *table[T]) all(ctx context.Context) (map[string]T, error) {
 	return m, nil
 }
 
-func (t *table[T]) deleteIf(ctx context.Context, gone func(T) bool) error {
+// deleteIf deletes the records that are gone, and answers the others.
+func (t *table[T]) deleteIf(ctx context.Context, gone func(T) bool) (left map[string]T, err error) {
 	m, err := t.all(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for k, v := range m {
 		if gone(v) {
 			if err := t.delete(ctx, k); err != nil {
-				return err
+				return nil, err
 			}
+			delete(m, k)
 		}
 	}
-	return nil
+	return m, nil
 }

@@ -210,10 +210,9 @@ func (a *Auth) DeleteUser(ctx context.Context, username string) error {
 
 // endAll ends everything that was issued to a user.
 func (a *Auth) endAll(ctx context.Context, u User) error {
-	return errors.Join(
-		a.sessions.deleteIf(ctx, func(s session) bool { return s.User == u.Username }),
-		a.tokens.deleteIf(ctx, func(t Token) bool { return t.UserID == u.ID }),
-	)
+	_, sessions := a.sessions.deleteIf(ctx, func(s session) bool { return s.User == u.Username })
+	_, tokens := a.tokens.deleteIf(ctx, func(t Token) bool { return t.UserID == u.ID })
+	return errors.Join(sessions, tokens)
 }
 
 // anotherAdministrator sees to it that somebody else is an administrator when a
