@@ -206,7 +206,8 @@ func (n *Notify) take(key string, k *kept) {
 	if w == nil && n.running != nil {
 		w = newWorker(n, key)
 		n.workers[key] = w
-		ctx := n.running
+		var ctx context.Context
+		ctx, w.stop = context.WithCancel(n.running)
 		n.using.Go(func() { w.run(ctx) })
 	}
 	if w != nil {

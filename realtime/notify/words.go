@@ -64,12 +64,16 @@ var languages = map[string]*language{
 	},
 }
 
+func languageOf(k *kept) *language {
+	if l := languages[k.Locale]; l != nil {
+		return l
+	}
+	return languages["en"]
+}
+
 // words are the subject and the text of a mail.
 func words(k *kept, o *open) (subject, text string) {
-	l := languages[k.Locale]
-	if l == nil {
-		l = languages["en"]
-	}
+	l := languageOf(k)
 	var m letter
 	if err := json.Unmarshal(o.Body, &m); err != nil {
 		return l.test, string(o.Body) // nothing of ours is no JSON
@@ -104,10 +108,7 @@ func words(k *kept, o *open) (subject, text string) {
 
 // footer says why somebody gets this.
 func footer(k *kept, to string) string {
-	l := languages[k.Locale]
-	if l == nil {
-		l = languages["en"]
-	}
+	l := languageOf(k)
 	name := k.Name
 	if name == "" {
 		name = k.ID

@@ -25,7 +25,7 @@ type worker struct {
 	n    *Notify
 	key  string
 	wake chan struct{}
-	gone chan struct{}
+	stop context.CancelFunc // when the channel is gone
 
 	// Read is how far the facts were looked through behind the cursor of the
 	// record. It is in memory only: looking again finds the same.
@@ -35,7 +35,7 @@ type worker struct {
 }
 
 func newWorker(n *Notify, key string) *worker {
-	return &worker{n: n, key: key, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+	return &worker{n: n, key: key, wake: make(chan struct{}, 1)}
 }
 
 func (w *worker) look() {
@@ -45,19 +45,7 @@ func (w *worker) look() {
 	}
 }
 
-// stop ends the worker of a channel that is gone. It is called once.
-func (w *worker) stop() { close(w.gone) }
-
 func (w *worker) run(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-w.gone:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	failing := false
 	for {
 		wait, err := w.step(ctx)
@@ -219,7 +207,7 @@ func (w *worker) gather(ctx context.Context, k *kept, most int) (p pile, few []t
 		}
 		return p.n < takeAtOnce
 	})
-	if p.n > most || p.n > 1 && most == 1 {
+	if p.n > most {
 		few = nil
 	}
 	return p, few, end, missed, err
