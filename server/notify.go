@@ -13,29 +13,27 @@ import (
 // notifyRoutes is who outside is told of alarms.
 func (s *Server) notifyRoutes() {
 	const one = "/api/notify/channels/:id"
-	s.get("/api/notify/channels", auth.ManageNotify, s.listChannels, s.limitAnswer)
-	s.post("/api/notify/channels", auth.ManageNotify, s.addChannel)
-	s.get(one, auth.ManageNotify, s.readChannel, s.limitAnswer)
-	s.put(one, auth.ManageNotify, s.putChannel)
-	s.delete(one, auth.ManageNotify, s.deleteChannel)
-	s.post(one+"/test", auth.ManageNotify, s.testChannel)
-	s.get(one+"/deliveries", auth.ManageNotify, s.listDeliveries, s.limitAnswer)
+	s.get("/api/notify/channels", auth.ManageNotify, s.told(s.listChannels), s.limitAnswer)
+	s.post("/api/notify/channels", auth.ManageNotify, s.told(s.addChannel))
+	s.get(one, auth.ManageNotify, s.told(s.readChannel), s.limitAnswer)
+	s.put(one, auth.ManageNotify, s.told(s.putChannel))
+	s.delete(one, auth.ManageNotify, s.told(s.deleteChannel))
+	s.post(one+"/test", auth.ManageNotify, s.told(s.testChannel))
+	s.get(one+"/deliveries", auth.ManageNotify, s.told(s.listDeliveries), s.limitAnswer)
 }
 
-// told is what the channels are in, or why there are none.
-func (s *Server) told() (*notify.Notify, error) {
-	if s.Notify == nil {
-		return nil, problem(realtime.CodeUnavailable, "this server tells nobody of alarms")
+// told hands what the channels are in to h, or says why there are none.
+func (s *Server) told(h func(c echo.Context, n *notify.Notify) error) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if s.Notify == nil {
+			return problem(realtime.CodeUnavailable, "this server tells nobody of alarms")
+		}
+		return h(c, s.Notify)
 	}
-	return s.Notify, nil
 }
 
 // listChannels answers GET /api/notify/channels.
-func (s *Server) listChannels(c echo.Context) error {
-	n, err := s.told()
-	if err != nil {
-		return err
-	}
+func (s *Server) listChannels(c echo.Context, n *notify.Notify) error {
 	list, err := n.List(c.Request().Context())
 	if err != nil {
 		return err
@@ -43,20 +41,10 @@ func (s *Server) listChannels(c echo.Context) error {
 	return noStore(c).JSON(http.StatusOK, list)
 }
 
-// draft reads what is asked for.
-func (s *Server) draft(c echo.Context) (*notify.Notify, notify.Draft, error) {
-	var d notify.Draft
-	n, err := s.told()
-	if err == nil {
-		err = decode(c, smallBody, &d)
-	}
-	return n, d, err
-}
-
 // addChannel answers POST /api/notify/channels. The answer has the secret.
-func (s *Server) addChannel(c echo.Context) error {
-	n, d, err := s.draft(c)
-	if err != nil {
+func (s *Server) addChannel(c echo.Context, n *notify.Notify) error {
+	var d notify.Draft
+	if err := decode(c, smallBody, &d); err != nil {
 		return err
 	}
 	one, err := n.Add(c.Request().Context(), userOf(c).User, d)
@@ -69,11 +57,7 @@ func (s *Server) addChannel(c echo.Context) error {
 }
 
 // readChannel answers GET /api/notify/channels/{id}.
-func (s *Server) readChannel(c echo.Context) error {
-	n, err := s.told()
-	if err != nil {
-		return err
-	}
+func (s *Server) readChannel(c echo.Context, n *notify.Notify) error {
 	one, err := n.Get(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
@@ -82,9 +66,9 @@ func (s *Server) readChannel(c echo.Context) error {
 }
 
 // putChannel answers PUT /api/notify/channels/{id}.
-func (s *Server) putChannel(c echo.Context) error {
-	n, d, err := s.draft(c)
-	if err != nil {
+func (s *Server) putChannel(c echo.Context, n *notify.Notify) error {
+	var d notify.Draft
+	if err := decode(c, smallBody, &d); err != nil {
 		return err
 	}
 	one, err := n.Put(c.Request().Context(), userOf(c).User, c.Param("id"), d)
@@ -96,11 +80,7 @@ func (s *Server) putChannel(c echo.Context) error {
 }
 
 // deleteChannel answers DELETE /api/notify/channels/{id}.
-func (s *Server) deleteChannel(c echo.Context) error {
-	n, err := s.told()
-	if err != nil {
-		return err
-	}
+func (s *Server) deleteChannel(c echo.Context, n *notify.Notify) error {
 	if err := n.Remove(c.Request().Context(), c.Param("id")); err != nil {
 		return err
 	}
@@ -110,11 +90,7 @@ func (s *Server) deleteChannel(c echo.Context) error {
 
 // testChannel answers POST /api/notify/channels/{id}/test. That the receiver did
 // not take it is an answer, too.
-func (s *Server) testChannel(c echo.Context) error {
-	n, err := s.told()
-	if err != nil {
-		return err
-	}
+func (s *Server) testChannel(c echo.Context, n *notify.Notify) error {
 	d, err := n.Test(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
@@ -124,11 +100,7 @@ func (s *Server) testChannel(c echo.Context) error {
 }
 
 // listDeliveries answers GET /api/notify/channels/{id}/deliveries.
-func (s *Server) listDeliveries(c echo.Context) error {
-	n, err := s.told()
-	if err != nil {
-		return err
-	}
+func (s *Server) listDeliveries(c echo.Context, n *notify.Notify) error {
 	list, err := n.Deliveries(c.Request().Context(), c.Param("id"))
 	if err != nil {
 		return err
