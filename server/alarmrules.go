@@ -44,8 +44,7 @@ func (s *Server) readRule(c echo.Context) error {
 	if !ok || !mayRule(c)(r) {
 		return problem(realtime.CodeNotFound, "there is no alarm rule %s", clip(id))
 	}
-	if slices.Contains(tagsOf(c, "If-None-Match"), r.Tag) {
-		c.Response().Header().Set("ETag", `"`+r.Tag+`"`)
+	if unchanged(c, r.Tag) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return s.answerRule(c, r, http.StatusOK)
@@ -95,11 +94,7 @@ func (s *Server) putRule(c echo.Context) error {
 		return err
 	}
 	r, created, err := s.Rules.Put(c.Request().Context(), c.Param("id"), doc, change)
-	status := http.StatusOK
-	if created {
-		status = http.StatusCreated
-	}
-	return s.wroteRule(c, r, status, err)
+	return s.wroteRule(c, r, putStatus(created), err)
 }
 
 // patchRule answers PATCH /api/alarms/rules/{id}: a JSON Merge Patch.

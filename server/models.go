@@ -58,8 +58,7 @@ func (s *Server) readModel(c echo.Context) error {
 	if !ok {
 		return noModel(c.Param("id"))
 	}
-	c.Response().Header().Set("ETag", `"`+m.Tag+`"`)
-	if slices.Contains(tagsOf(c, "If-None-Match"), m.Tag) {
+	if unchanged(c, m.Tag) {
 		return noStore(c).NoContent(http.StatusNotModified)
 	}
 	c.Response().Header().Set(echo.HeaderContentType, modelType)
@@ -114,11 +113,7 @@ func (s *Server) putModel(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	status := http.StatusOK
-	if created {
-		status = http.StatusCreated
-	}
-	return s.modelled(c, c.Param("id"), status)
+	return s.modelled(c, c.Param("id"), putStatus(created))
 }
 
 // patchModel answers PATCH /api/models/{id}: a JSON Merge Patch.
@@ -144,13 +139,7 @@ func (s *Server) modelled(c echo.Context, name string, status int) error {
 	if !ok { // removed again meanwhile
 		return noModel(name)
 	}
-	h := c.Response().Header()
-	h.Set("ETag", `"`+m.Tag+`"`)
-	if status == http.StatusCreated {
-		h.Set(echo.HeaderLocation, "/api/models/"+name)
-	}
-	h.Set(echo.HeaderContentType, modelType)
-	return noStore(c).JSONBlob(status, m.Doc)
+	return answerDoc(c, status, "/api/models/"+name, m.Tag, modelType, m.Doc)
 }
 
 // deleteModel answers DELETE /api/models/{id}.

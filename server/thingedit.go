@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -25,6 +26,13 @@ func tagsOf(c echo.Context, header string) []string {
 		}
 	}
 	return tags
+}
+
+// unchanged says which version of a document is answered, and whether the reader
+// has that one already.
+func unchanged(c echo.Context, tag string) bool {
+	c.Response().Header().Set("ETag", `"`+tag+`"`)
+	return slices.Contains(tagsOf(c, "If-None-Match"), tag)
 }
 
 // conditions are If-Match and If-None-Match of a write.
@@ -101,11 +109,15 @@ func (s *Server) putThing(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	status := http.StatusOK
+	return s.described(c, p.id, putStatus(created))
+}
+
+// putStatus is the status of a write that may have made what it wrote.
+func putStatus(created bool) int {
 	if created {
-		status = http.StatusCreated
+		return http.StatusCreated
 	}
-	return s.described(c, p.id, status)
+	return http.StatusOK
 }
 
 // patchThing answers PATCH /api/things/{id}: a JSON Merge Patch.
@@ -132,13 +144,18 @@ func (s *Server) described(c echo.Context, id string, status int) error {
 	if !ok { // removed again meanwhile
 		return noThing(id)
 	}
+	return answerDoc(c, status, thingsPrefix+id, tag, "application/td+json", td)
+}
+
+// answerDoc answers a write with the document as it is now.
+func answerDoc(c echo.Context, status int, path, tag, typ string, doc []byte) error {
 	h := c.Response().Header()
 	h.Set("ETag", `"`+tag+`"`)
 	if status == http.StatusCreated {
-		h.Set(echo.HeaderLocation, thingsPrefix+id)
+		h.Set(echo.HeaderLocation, path)
 	}
-	h.Set(echo.HeaderContentType, "application/td+json")
-	return noStore(c).JSONBlob(status, td)
+	h.Set(echo.HeaderContentType, typ)
+	return noStore(c).JSONBlob(status, doc)
 }
 
 // deleteThing answers DELETE /api/things/{id}: the description, the values and

@@ -201,11 +201,8 @@ func (s *Server) readThing(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		if tag, ok := s.Twins.Tag(p.id); ok {
-			c.Response().Header().Set("ETag", `"`+tag+`"`)
-			if slices.Contains(tagsOf(c, "If-None-Match"), tag) {
-				return noStore(c).NoContent(http.StatusNotModified)
-			}
+		if tag, ok := s.Twins.Tag(p.id); ok && unchanged(c, tag) {
+			return noStore(c).NoContent(http.StatusNotModified)
 		}
 		c.Response().Header().Set(echo.HeaderContentType, "application/td+json")
 		return noStore(c).JSONBlob(http.StatusOK, td)
