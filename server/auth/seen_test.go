@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -121,5 +122,77 @@ func TestStrangersAreBounded(t *testing.T) {
 	}
 	if _, err := a.Uses(t.Context(), ByDevice); err != nil || len(a.seen.strangers) != 0 || len(a.seen.new) != 0 {
 		t.Errorf("%d strangers and %d uses are left, %v", len(a.seen.strangers), len(a.seen.new), err)
+	}
+}
+
+func TestUsesAreWrittenSeldomAndTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStores()
+		a := s.open(t, Config{})
+		var devices []*Identity
+		for i := range 200 {
+			_, password, err := a.NewDevice(t.Context(), Device{Username: fmt.Sprint("d", i), Things: []string{"plant/**"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			who, err := a.DeviceToken(t.Context(), password, "192.0.2.8")
+			if err != nil {
+				t.Fatal(err)
+			}
+			devices = append(devices, who)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- a.Run(ctx) }()
+		for range 60 { // a minute, each of them once a second
+			time.Sleep(time.Second)
+			for _, d := range devices {
+				a.Used(d, "192.0.2.9")
+			}
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if s.seen.puts > 3*16 {
+			t.Errorf("%d writes for 12000 uses in a minute", s.seen.puts)
+		}
+		if uses, err := a.Uses(context.Background(), ByDevice); len(uses) != 200 || err != nil {
+			t.Errorf("%d uses, %v", len(uses), err)
+		}
+		if err := a.DeleteDevice(context.Background(), publicID(devices[0].ref)); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.sweep(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if uses, err := a.Uses(context.Background(), ByDevice); len(uses) != 199 || err != nil {
+			t.Errorf("after the sweep %d uses, %v", len(uses), err)
+		}
+	})
+}
+
+func TestAUseThatCannotBeWrittenIsKept(t *testing.T) {
+	s := newStores()
+	a := s.open(t, Config{})
+	who, _ := a.signIn(t, "admin", "123456")
+	a.Used(who, "198.51.100.7")
+	s.seen.down = errors.New("down")
+	if err := a.seen.flush(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	s.seen.down = nil
+	if all, err := a.Sessions(t.Context(), "admin"); err != nil || all[0].Address != "198.51.100.7" {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	a.seen.new = nil
+	for i := range maxSeen + 10 {
+		if a.seen.new == nil {
+			a.seen.new = map[seenKey]Use{}
+		}
+		a.Used(&Identity{source: ByToken, ref: fmt.Sprintf("%064d", i)}, "x")
+	}
+	if len(a.seen.new) > maxSeen {
+		t.Errorf("%d uses in memory", len(a.seen.new))
 	}
 }
