@@ -287,8 +287,10 @@ describe("the server's lists", () => {
     steps.step(alarm("a", { seq: 2 }));
     steps.step(alarm("c", { seq: 4 }));
     expect(steps.rows.map((a) => a.id)).toEqual(["c", "b", "a"]);
-    await steps.loadMore();
-    expect([steps.rows.map((a) => a.id), steps.more]).toEqual([["c", "b", "a", "z"], ""]);
+    const went = steps.loadMore();
+    steps.step(alarm("d", { seq: 5 }));
+    await went;
+    expect([steps.rows.map((a) => a.id), steps.more]).toEqual([["d", "c", "b", "a", "z"], ""]);
   });
 
   it("of steps say why they could not be read", async () => {

@@ -1,5 +1,5 @@
 // The history of alarms: what the server keeps of their steps, and what comes while one looks.
-import { getPage } from "../app/api";
+import { Paged } from "../app/paged.svelte";
 import { matches } from "../live/pattern";
 import { time, type Alarm } from "./alarm";
 import type { Filter } from "./groups";
@@ -33,53 +33,29 @@ export function keyOf(a: Alarm): string {
   return `${a.id} ${a.step} ${a.ts} ${a.count}`;
 }
 
-export class Steps {
-  rows = $state.raw<readonly Alarm[]>([]);
-  problem = $state("");
-  loading = $state(false);
-  /** Where the list goes on; "" at its end. */
-  more = $state("");
+export class Steps extends Paged<Alarm> {
   #wish: Wish;
-  #asked = 0; // counts requests, so that the answer to an old one is thrown away
-  #came: Alarm[] | null = null; // while the list is read
 
   constructor(wish: Wish) {
+    super();
     this.#wish = wish;
   }
 
   async load(wish: Wish = this.#wish): Promise<void> {
     this.#wish = wish;
-    this.#came = [];
-    await this.#read(`/api/alarms/history?${queryOf(wish)}&limit=${page}`, []);
+    const old = new Set(this.rows);
+    // The store of facts is a little behind what is told: what came meanwhile is kept.
+    await this.read(`/api/alarms/history?${queryOf(wish)}&limit=${page}`, (list) => join(this.rows.filter((a) => !old.has(a)), list));
   }
 
   async loadMore(): Promise<void> {
-    if (this.more) await this.#read(this.more, this.rows);
+    if (this.more) await this.read(this.more, (list) => join(this.rows, list));
   }
 
   /** A step, as a fact. */
   step(alarm: Alarm): void {
     if (this.#wish.to !== null || !fits(alarm, this.#wish)) return; // the past gets nothing new
-    if (this.loading) this.#came?.push(alarm);
     this.rows = join([alarm], this.rows).slice(0, most);
-  }
-
-  async #read(url: string, before: readonly Alarm[]): Promise<void> {
-    const ask = ++this.#asked;
-    this.loading = true;
-    try {
-      const { list, next } = await getPage<Alarm>(url);
-      if (ask !== this.#asked) return;
-      // The store of facts is a little behind what is told.
-      this.rows = join(this.#came ?? [], join(before, list));
-      this.#came = null;
-      this.more = next;
-      this.problem = "";
-    } catch (err) {
-      if (ask === this.#asked) this.problem = err instanceof Error ? err.message : String(err);
-    } finally {
-      if (ask === this.#asked) this.loading = false;
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 // The list of commands: a part of the audit, as the server has it, and what comes while one looks.
 import type { CommandStep, Status } from "../live";
-import { ApiError } from "../app/api";
 import { effect, type Effect } from "../app/commands.svelte";
+import { Paged } from "../app/paged.svelte";
 import { matches } from "../live/pattern";
 
 /** What is chosen to be shown. */
@@ -76,27 +76,26 @@ export function fits(row: CommandStep, f: Filter, now = Date.now()): boolean {
   return ofState[f.state].includes(row.status) || (f.state === "problems" && effectOf(row) === "missed");
 }
 
-export class Audit {
-  rows = $state.raw<readonly Row[]>([]);
-  problem = $state("");
-  loading = $state(false);
-  /** Where the list goes on; "" at its end. */
-  more = $state("");
+export class Audit extends Paged<Row> {
   #filter: Filter;
-  #asked = 0; // counts requests, so that the answer to an old one is thrown away
 
   constructor(filter: Filter) {
+    super();
     this.#filter = filter;
   }
 
   /** Reads the list anew, for this filter from now on. */
   async load(filter: Filter = this.#filter): Promise<void> {
     this.#filter = filter;
-    await this.#read(`/api/commands?${queryOf(filter)}&limit=${page}`, []);
+    await this.read(`/api/commands?${queryOf(filter)}&limit=${page}`, (list) => list);
   }
 
   async loadMore(): Promise<void> {
-    if (this.more) await this.#read(this.more, this.rows);
+    if (!this.more) return;
+    await this.read(this.more, (list) => {
+      const known = new Set(this.rows.map((r) => r.cmd));
+      return [...this.rows, ...list.filter((r) => !known.has(r.cmd))];
+    });
   }
 
   /** A step of some command, as a fact. */
@@ -106,25 +105,5 @@ export class Audit {
     const at = this.rows.findIndex((r) => r.cmd === row.cmd);
     if (at >= 0) this.rows = this.rows.with(at, row);
     else if (fits(row, this.#filter)) this.rows = [row, ...this.rows].sort((a, b) => (a.cmd < b.cmd ? 1 : -1)).slice(0, most);
-  }
-
-  async #read(url: string, before: readonly Row[]): Promise<void> {
-    const ask = ++this.#asked;
-    this.loading = true;
-    try {
-      const response = await fetch(url, { headers: { Accept: "application/json" }, credentials: "same-origin", cache: "no-store" });
-      const answer: unknown = await response.json().catch(() => null);
-      if (ask !== this.#asked) return;
-      if (!response.ok) throw new ApiError(response.status, { message: String((answer as { error?: string } | null)?.error ?? `HTTP ${response.status}`) });
-      const known = new Set(before.map((r) => r.cmd));
-      const fresh = (Array.isArray(answer) ? (answer as Row[]) : []).filter((r) => !known.has(r.cmd));
-      this.rows = [...before, ...fresh];
-      this.more = /<([^>]+)>; rel="next"/.exec(response.headers.get("Link") ?? "")?.[1] ?? "";
-      this.problem = "";
-    } catch (err) {
-      if (ask === this.#asked) this.problem = err instanceof Error ? err.message : String(err);
-    } finally {
-      if (ask === this.#asked) this.loading = false;
-    }
   }
 }

@@ -52,9 +52,11 @@ describe("the audit", () => {
     expect(audit.rows.map((r) => [r.cmd.at(-1), r.status])).toEqual([["3", "accepted"], ["2", "done"], ["1", "failed"]]);
     const more = answer([step(id(now, 1)), step(id(now, 0))]);
     vi.stubGlobal("fetch", more);
-    await audit.loadMore();
+    const went = audit.loadMore();
+    audit.step(step(id(now, 4)));
+    await went;
     expect(more.mock.calls[0]?.at(0)).toBe("/api/commands?after=x");
-    expect(audit.rows.map((r) => r.cmd.at(-1))).toEqual(["3", "2", "1", "0"]);
+    expect(audit.rows.map((r) => r.cmd.at(-1))).toEqual(["4", "3", "2", "1", "0"]);
     expect(audit.more).toBe("");
   });
 
