@@ -4,6 +4,8 @@ import type { Alarm } from "../live";
 export type { Alarm };
 export type Priority = Alarm["priority"];
 export const priorities = [1, 2, 3, 4] as const;
+/** What can happen to one, in the order in which people think of it. */
+export const steps = ["raised", "cleared", "acked", "shelved", "unshelved", "suppressed", "unsuppressed", "changed"] as const satisfies readonly Alarm["step"][];
 
 /** Whether its cause is there. */
 export function active(a: Alarm): boolean {
@@ -24,6 +26,15 @@ export function quiet(a: Alarm): boolean {
 /** Whether it is on the list of what wants a person. */
 export function wanted(a: Alarm): boolean {
   return stands(a) && !quiet(a);
+}
+
+/** Whether it waits for somebody to acknowledge it. */
+export function waits(a: Alarm): boolean {
+  return unacked(a) && !quiet(a);
+}
+/** The most urgent one, of several the first. */
+export function mostUrgent(list: readonly Alarm[]): Alarm | undefined {
+  return list.reduce<Alarm | undefined>((a, b) => (a && a.priority <= b.priority ? a : b), undefined);
 }
 
 /** Unacknowledged ones first, then by priority, then the newest first. */
@@ -84,7 +95,7 @@ const floodWithin = 10_000;
 
 export function flooded(list: readonly Alarm[], now: number): boolean {
   let n = 0;
-  for (const a of list) if (now - time(a.raised) < floodWithin && ++n > floodRaises) return true;
+  for (const a of list) if (now - raisedAt(a) < floodWithin && ++n > floodRaises) return true;
   return false;
 }
 

@@ -1,4 +1,4 @@
-import { priorities, unacked, wanted, type Alarm, type Priority } from "./alarm";
+import { mostUrgent, priorities, waits, type Alarm, type Priority } from "./alarm";
 import { Chime } from "./chime.svelte";
 
 /** What somebody wants of this browser. */
@@ -61,7 +61,7 @@ export class Bell {
   /** What was raised just now. `words` says it, `open` leads there. */
   ring(news: readonly Alarm[], words: (news: readonly Alarm[]) => { title: string; body: string }, open: (alarm: Alarm | null) => void): void {
     const told = news.filter((a) => this.tells(a));
-    const first = told.reduce<Alarm | undefined>((a, b) => (a && a.priority <= b.priority ? a : b), undefined);
+    const first = mostUrgent(told);
     if (!first) return;
     if (this.choice.sound) this.chime.play(first.priority);
     if (this.choice.notify) this.#notify(told.length === 1 ? first : null, words(told), open);
@@ -71,7 +71,7 @@ export class Bell {
   settle(get: (id: string) => Alarm | undefined): void {
     for (const [id, notification] of this.#shown) {
       const alarm = get(id);
-      if (alarm && unacked(alarm) && wanted(alarm)) continue;
+      if (alarm && waits(alarm)) continue;
       notification.close();
       this.#shown.delete(id);
     }
@@ -103,5 +103,5 @@ export const bell = new Bell();
 
 /** Whether something critical waits for somebody: then the sound comes again and again. */
 export function critical(list: readonly Alarm[]): boolean {
-  return list.some((a) => a.priority === 1 && unacked(a) && wanted(a));
+  return list.some((a) => a.priority === 1 && waits(a));
 }

@@ -1,6 +1,6 @@
 import type { Connection, Unsubscribe } from "../live";
 import { Listeners } from "../live/unsubscribe";
-import { markOf, active, older, order, stands, summarize, unacked, wanted, type Alarm, type Mark, type Summary } from "./alarm";
+import { markOf, active, older, order, stands, summarize, waits, type Alarm, type Mark, type Summary } from "./alarm";
 
 /** What the list needs of a connection: its facts, when some are lost, and when it is whole again. */
 export type Source = Pick<Connection, "onFact" | "onGap" | "onLink" | "epoch">;
@@ -141,7 +141,7 @@ export class Alarms {
   }
 
   #news(alarm: Alarm): void {
-    if (wanted(alarm) && unacked(alarm)) this.#raised.tell(alarm);
+    if (waits(alarm)) this.#raised.tell(alarm);
   }
 
   /** In another log all numbers begin anew, so what is here cannot be compared. */

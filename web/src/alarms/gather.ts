@@ -1,4 +1,4 @@
-import { unacked, wanted, type Alarm } from "./alarm";
+import { waits, type Alarm } from "./alarm";
 import type { Alarms } from "./book.svelte";
 
 /** So long more are waited for, so that a flood is one piece of news. */
@@ -14,7 +14,7 @@ export function gather(book: Pick<Alarms, "onRaised" | "get">, tell: (news: read
     if (ids.size < most) ids.add(alarm.id);
     timer ??= setTimeout(() => {
       timer = undefined;
-      const news = [...ids].map((id) => book.get(id)).filter((a): a is Alarm => a !== undefined && wanted(a) && unacked(a));
+      const news = [...ids].map((id) => book.get(id)).filter((a): a is Alarm => a !== undefined && waits(a));
       ids.clear();
       if (news.length > 0) tell(news);
     }, gatherFor);

@@ -5,7 +5,7 @@ import { thingName } from "../app/view";
 import { age, locale, number, plain, time, when } from "../i18n";
 import { jsonText, unitText } from "../model/text";
 import type { Property } from "../model/td";
-import { unacked, time as ms, type Alarm } from "./alarm";
+import { mostUrgent, steps, unacked, time as ms, type Alarm } from "./alarm";
 import { m } from "./words";
 
 function propertyOf(a: Alarm): Property | undefined {
@@ -14,7 +14,6 @@ function propertyOf(a: Alarm): Property | undefined {
 
 /** Rules that have words of ours; one of a newer server has its message. */
 const worded = ["highHigh", "high", "low", "lowLow", "rate", "stale", "offline", "predicted"] as const;
-const steps = ["raised", "cleared", "acked", "shelved", "unshelved", "suppressed", "unsuppressed", "changed"] as const;
 /** What the server says by itself. A rule by the API may have a message of its own, which then is what people want to read. */
 const usual = / is (above|below|not reported any more|offline)\b| changes faster than | reaches /;
 
@@ -30,6 +29,13 @@ export function what(a: Alarm): string {
 export function stepText(a: Alarm): string {
   const step = steps.find((one) => one === a.step);
   return step ? m(`step_${step}`, { at: a.shelved ? clock(a.shelved.until) : "" }) : a.step;
+}
+
+/** Who took the last step and what they said; or why it was cleared. "" where there is nobody, or nothing. */
+export function who(a: Alarm): { by: string; said: string } {
+  if (a.step === "acked") return { by: a.acked?.by ?? "", said: a.acked?.comment ?? "" };
+  if (a.step === "shelved") return { by: a.shelved?.by ?? "", said: a.shelved?.reason ?? "" };
+  return { by: "", said: a.step === "cleared" ? (a.reason ?? "") : "" };
 }
 
 /** CV-02, Bearing temperature high. */
@@ -95,7 +101,7 @@ export function noActions(): string {
 
 /** For who hears it: what came just now. */
 export function newsText(list: readonly Alarm[]): string {
-  const first = list.reduce<Alarm | undefined>((a, b) => (a && a.priority <= b.priority ? a : b), undefined);
+  const first = mostUrgent(list);
   if (!first) return "";
   const severity = m(`severity_${first.priority}`);
   return list.length === 1 ? m("newOne", { severity, thing: thingName(first.thing), what: what(first) }) : m("newMany", { n: list.length, severity });

@@ -1,3 +1,7 @@
+import type { Alarm } from "../alarms/alarm";
+
+type Step = Alarm["step"];
+
 /** A channel, as the API has it. */
 export interface Channel {
   id: string;
@@ -15,9 +19,6 @@ export interface Channel {
   /** Only in the answer that made it. */
   secret?: string;
 }
-
-export const steps = ["raised", "cleared", "acked", "shelved", "unshelved", "suppressed", "unsuppressed", "changed"] as const;
-export type Step = (typeof steps)[number];
 
 /** A message on its way, or what became of it. */
 export interface Delivery {
