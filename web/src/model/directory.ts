@@ -1,4 +1,5 @@
 import type { Catalog } from "./catalog";
+import { pathOf } from "./td";
 
 const gather = 300; // a model changes many things at once
 const again = 30_000;
@@ -23,7 +24,7 @@ export function followDirectory(catalog: Catalog): void {
   const hear = (event: Event) => {
     const { data, lastEventId } = event as MessageEvent<string>;
     last = lastEventId;
-    const id = (JSON.parse(data) as { id: string }).id.replace(/^urn:echotwin:/, "");
+    const id = pathOf((JSON.parse(data) as { id: string }).id);
     if (event.type === "thing_deleted") {
       changed.delete(id);
       catalog.drop(id);

@@ -65,7 +65,7 @@ export function readDescription(td: unknown): Description | null {
   const o = object(td);
   const id = text(o.id);
   if (!id) return null;
-  const path = id.startsWith(urn) ? id.slice(urn.length) : id;
+  const path = pathOf(id);
   return {
     id: path,
     tag: text(o["echotwin:tag"]),
@@ -91,6 +91,11 @@ function linked(links: unknown, ...rels: string[]): string[] {
     if (thing) out.add(thing);
   }
   return [...out];
+}
+
+/** The path of a thing, of its id. */
+export function pathOf(id: string): string {
+  return id.startsWith(urn) ? id.slice(urn.length) : id;
 }
 
 /** The thing that an address means: urn:echotwin:a/b, /api/things/a/b on any origin, or the bare path. */

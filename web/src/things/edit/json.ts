@@ -1,6 +1,10 @@
+/** A name as a part of a JSON pointer, and back. */
+export const escaped = (name: string) => name.replaceAll("~", "~0").replaceAll("/", "~1");
+export const unescaped = (part: string) => part.replaceAll("~1", "/").replaceAll("~0", "~");
+
 /** Where the value of a JSON pointer stands in a text; null when the text has no such place. */
 export function placeOf(text: string, pointer: string): { from: number; to: number } | null {
-  const parts = pointer.split("/").slice(1).map((p) => p.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const parts = pointer.split("/").slice(1).map(unescaped);
   let at = 0;
   const blank = () => {
     while (/\s/.test(text[at] ?? "")) at++;
@@ -66,7 +70,7 @@ export function differences(a: unknown, b: unknown, most = 12): string[] {
   const walk = (x: unknown, y: unknown, at: string) => {
     if (out.length >= most || JSON.stringify(x) === JSON.stringify(y)) return;
     if (isObject(x) && isObject(y)) {
-      for (const name of new Set([...Object.keys(x), ...Object.keys(y)])) walk(x[name], y[name], `${at}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`);
+      for (const name of new Set([...Object.keys(x), ...Object.keys(y)])) walk(x[name], y[name], `${at}/${escaped(name)}`);
     } else {
       out.push(at || "/");
     }

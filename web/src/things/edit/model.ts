@@ -1,3 +1,5 @@
+import { unescaped } from "./json";
+
 /** What GET /api/models/{id}/uses says. */
 export interface Use {
   model: string;
@@ -19,6 +21,11 @@ export interface Placeholder {
   default?: unknown;
 }
 
+/** The name of a model, of its id. */
+export function nameOf(model: { id: string }): string {
+  return model.id.replace(/^urn:echotwin:model:/, "");
+}
+
 /** The description of a thing that is made of a model, of what somebody filled in. */
 export function instanceOf(id: string, use: Use, given: Readonly<Record<string, string | boolean>>, without: Readonly<Record<string, boolean>>): Record<string, unknown> {
   const values: Record<string, unknown> = {};
@@ -34,7 +41,7 @@ export function instanceOf(id: string, use: Use, given: Readonly<Record<string, 
   for (const pointer of use.optional.filter((p) => without[p])) {
     const [, sort = "", name = ""] = pointer.split("/");
     const of = (out[sort] ??= {}) as Record<string, unknown>;
-    of[name.replaceAll("~1", "/").replaceAll("~0", "~")] = null;
+    of[unescaped(name)] = null;
   }
   return out;
 }
