@@ -43,6 +43,8 @@ class Screen {
   rate = $state(0);
   /** Rises with every paint. */
   tick = $state(0);
+  /** The moment that a replay stands at, to the second, ms; null in the present. */
+  readonly moment: number | null = $derived(this.past ? Math.round((void this.now, this.past.now()) / 1000) * 1000 : null);
   #descriptions = $state(0);
   #painted = 0;
   #pending = false;
