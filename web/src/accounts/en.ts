@@ -54,7 +54,6 @@ export const en = {
   forGood: "for good",
   until: "until {at}",
   expired: "expired",
-  added: "Added",
   owner: "Of",
   everybody: "Show everybody's tokens",
   add: "Add",

@@ -56,7 +56,6 @@ export const vi: Record<keyof typeof en, string> = {
   forGood: "không hết hạn",
   until: "đến {at}",
   expired: "đã hết hạn",
-  added: "Ngày tạo",
   owner: "Của",
   everybody: "Hiện mã của mọi người",
   add: "Thêm",

@@ -2,7 +2,7 @@ import { number, plain, t, type Lang } from "../i18n";
 import type { Json } from "../live";
 import { valuesOf, type Action } from "./action";
 import type { Reading } from "./reading";
-import type { Property, Titles } from "./td";
+import type { Property } from "./td";
 
 /** The value of a reading as text, without its unit. */
 export function valueText(r: Pick<Reading, "value" | "property">): string {
@@ -28,10 +28,6 @@ export function jsonText(value: Json | undefined, p?: Property): string {
 export function unitText(unit: string, lang: Lang): string {
   if (lang !== "vi") return unit;
   return unit === "bph" ? "chai/h" : unit === "/min" ? "/phút" : unit === "min" ? "phút" : unit === "h" ? "giờ" : unit === "d" ? "ngày" : unit;
-}
-
-export function titleText(titles: Titles, lang: Lang): string {
-  return titles[lang];
 }
 
 /** The input of a command in a few words: 60 %, or each value with its name. */

@@ -1,7 +1,6 @@
 // How trends speak: moments, spans and readings in the reader's language.
-import { locale, number, plain, t } from "../i18n";
+import { number, plain, t } from "../i18n";
 import type { Property } from "../model/td";
-import { unitText } from "../model/text";
 import type { Bucket } from "./buckets";
 import type { Sheet } from "./board.svelte";
 import type { Trouble } from "./loader";
@@ -25,10 +24,6 @@ export function bucketText(sheet: Sheet, bucket: Bucket | null, names: readonly 
   const mean = valueOf(property, bucket.mean);
   const [low, high] = [valueOf(property, bucket.min), valueOf(property, bucket.max)];
   return low === high ? mean : `${mean} (${low}–${high})`;
-}
-
-export function unitOfSheet(sheet: Sheet): string {
-  return sheet.state ? "" : unitText(sheet.property.unit, locale.lang);
 }
 
 export function troubleText({ status, message }: Trouble): string {
