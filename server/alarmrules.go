@@ -44,7 +44,7 @@ func (s *Server) readRule(c echo.Context) error {
 	if !ok || !mayRule(c)(r) {
 		return problem(realtime.CodeNotFound, "there is no alarm rule %s", clip(id))
 	}
-	if unchanged(c, r.Tag) {
+	if unchanged(noStore(c), r.Tag) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return s.answerRule(c, r, http.StatusOK)
@@ -81,6 +81,23 @@ func (s *Server) createRule(c echo.Context) error {
 		return problem(realtime.CodeConflict, "there is a rule with that id already; PUT replaces it")
 	}
 	return s.wroteRule(c, r, http.StatusCreated, err)
+}
+
+// tryRule answers POST /api/alarms/rules/try: what the rule would find now.
+func (s *Server) tryRule(c echo.Context) error {
+	change, err := s.ruleChange(c)
+	if err != nil {
+		return err
+	}
+	doc, err := body(c, smallBody)
+	if err != nil {
+		return err
+	}
+	found, err := s.Rules.Try(c.Request().Context(), doc, change)
+	if err != nil {
+		return err
+	}
+	return noStore(c).JSON(http.StatusOK, found)
 }
 
 // putRule answers PUT /api/alarms/rules/{id}.

@@ -36,7 +36,11 @@ func TestAlarmRulesByTheAPI(t *testing.T) {
 	if m := read.json(t); tag != born.Header.Get("ETag") || m["by"] != "admin" || m["status"].(map[string]any)["active"] != 1.0 {
 		t.Errorf("got %q %s", tag, read.body)
 	}
-	s.get("/api/alarms/rules/fast", "If-None-Match: "+tag).want(t, 304, "")
+	same := s.get("/api/alarms/rules/fast", "If-None-Match: "+tag)
+	same.want(t, 304, "")
+	if got := same.Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("the 304 has Cache-Control %q", got)
+	}
 	s.do("PATCH", "/api/alarms/rules/fast", `{"priority":1}`, "If-Match: "+tag).want(t, 200, "")
 	s.do("PUT", "/api/alarms/rules/fast", read.body, "If-Match: "+tag).want(t, 412, "changed")
 	s.do("PUT", "/api/alarms/rules/fast", read.body).want(t, 200, "")
@@ -99,6 +103,43 @@ func TestAlarmRulesWithinPatterns(t *testing.T) {
 	}
 	l.do("DELETE", "/api/alarms/rules/all", "", part).want(t, 403, "forbidden")
 	l.do("DELETE", "/api/alarms/rules/ours", "", part).want(t, 204, "")
+}
+
+// What a rule would find is said before it is written, and what is wrong with it
+// as a write says it.
+func TestTryingAnAlarmRule(t *testing.T) {
+	s := newAlarmLine(t)
+	s.login()
+	s.speed("95", 1)
+	try := func(rule string) answer { return s.do("POST", "/api/alarms/rules/try", rule) }
+	a := try(`{"thing":"plant/*","property":"speed","high":50,"low":1}`)
+	a.want(t, 200, "")
+	if want := `"watches":1,"beyond":1,"samples":[{"thing":"plant/pump","property":"speed","value":95,"kinds":["high"]}]`; !strings.Contains(a.body, want) || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("got %s, want %s", a.body, want)
+	}
+	if a := try(`{"thing":"office/*","property":"speed","high":50}`); !strings.Contains(a.body, `"watches":0,"beyond":0,"samples":[]`) {
+		t.Errorf("got %s", a.body)
+	}
+	s.do("PUT", "/api/alarms/rules/close", `{"thing":"plant/pump","property":"speed","high":70}`).want(t, 201, "")
+	if a := try(`{"thing":"plant/*","property":"speed","high":50}`); !strings.Contains(a.body, `"beyond":0`) || !strings.Contains(a.body, `"elsewhere":["high"]`) {
+		t.Errorf("got %s", a.body)
+	}
+	if a := try(`{"id":"close","thing":"plant/pump","property":"speed","high":50,"enabled":false}`); !strings.Contains(a.body, `"beyond":1`) {
+		t.Errorf("got %s", a.body)
+	}
+	bad := try(`{"promql":"sum("}`)
+	bad.want(t, 422, "")
+	if bad.json(t)["at"] != "/promql" {
+		t.Errorf("got %s", bad.body)
+	}
+	if a := try(`{"promql":"echotwin_value > 5"}`); a.StatusCode != 200 || !strings.Contains(a.body, "there is no history to ask") {
+		t.Errorf("got %d %s", a.StatusCode, a.body)
+	}
+	if a := s.get("/api/alarms/rules"); strings.Contains(a.body, "office") {
+		t.Errorf("it was written: %s", a.body)
+	}
+	part := "Authorization: Bearer " + s.token(`{"name":"x","scopes":["admin"],"things":["office/**"]}`)
+	s.do("POST", "/api/alarms/rules/try", `{"thing":"plant/*","property":"speed","high":50}`, part).want(t, 403, "forbidden")
 }
 
 // With keep=data the thing stays, and its alarms do not.

@@ -25,6 +25,7 @@ func (s *Server) alarmRoutes() {
 	s.get("/api/alarms/rules", auth.ReadAlarms, s.listRules, s.limitAnswer)
 	s.get("/api/alarms/rules/:id", auth.ReadAlarms, s.readRule, s.limitAnswer)
 	s.post("/api/alarms/rules", auth.EditAlarms, s.createRule)
+	s.post("/api/alarms/rules/try", auth.EditAlarms, s.tryRule, s.limitAnswer)
 	s.put("/api/alarms/rules/:id", auth.EditAlarms, s.putRule)
 	s.patch("/api/alarms/rules/:id", auth.EditAlarms, s.patchRule)
 	s.delete("/api/alarms/rules/:id", auth.EditAlarms, s.deleteRule)

@@ -15,6 +15,8 @@ func alarmOperations() []operation {
 			note: "By id. Whoever is limited to some things gets the rules about those only, and none with promql."},
 		{method: "POST", path: "/api/alarms/rules", tag: tag, summary: "Add an alarm rule", access: user, body: "AlarmRule", status: 201, answer: "AlarmRule", errors: []int{400, 409, 413, 422, 429, 503},
 			note: "Needs the role engineer. What a rule names of a property stands in place of what the description says of it; of several rules the one that names the thing most closely does. 422 says by JSON pointer what is wrong. At most 500 rules, 50 of them with promql."},
+		{method: "POST", path: "/api/alarms/rules/try", tag: tag, summary: "What an alarm rule would find now", access: user, body: "AlarmRule", answer: "AlarmRuleTrial", errors: []int{400, 413, 422, 503},
+			note: "Needs the role engineer. Checks the rule as a write does and writes nothing. An expression is asked once, for 5 s at most, and one at a time."},
 		{method: "GET", path: "/api/alarms/rules/{id}", tag: tag, summary: "One alarm rule", access: reader, params: append([]string{"ifNoneMatch", "ticket"}, rule...), answer: "AlarmRule", errors: []int{404}},
 		{method: "PUT", path: "/api/alarms/rules/{id}", creates: true, tag: tag, summary: "Add or replace an alarm rule", access: user, params: append([]string{"ifMatch", "ifNoneMatch"}, rule...), body: "AlarmRule", answer: "AlarmRule", errors: []int{400, 409, 412, 413, 422, 429, 503},
 			note: "Needs the role engineer. 201 when there was none. An alarm that stands stays while its cause is there by the new rule, and says the new limit; otherwise it clears, with a reason."},

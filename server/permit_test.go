@@ -73,7 +73,7 @@ var routePermissions = map[string]auth.Permission{
 	"GET /api/commands": auth.ReadCommands, "GET /api/commands/:id": auth.ReadCommands, "POST /api/commands/:id/cancel": auth.CommandThings,
 	"GET /api/alarms": auth.ReadAlarms, "GET /api/alarms/summary": auth.ReadAlarms, "GET /api/alarms/history": auth.ReadAlarms, "GET /api/alarms/:id": auth.ReadAlarms,
 	"GET /api/alarms/rules": auth.ReadAlarms, "GET /api/alarms/rules/:id": auth.ReadAlarms,
-	"POST /api/alarms/rules": auth.EditAlarms, "PUT /api/alarms/rules/:id": auth.EditAlarms, "PATCH /api/alarms/rules/:id": auth.EditAlarms, "DELETE /api/alarms/rules/:id": auth.EditAlarms,
+	"POST /api/alarms/rules": auth.EditAlarms, "POST /api/alarms/rules/try": auth.EditAlarms, "PUT /api/alarms/rules/:id": auth.EditAlarms, "PATCH /api/alarms/rules/:id": auth.EditAlarms, "DELETE /api/alarms/rules/:id": auth.EditAlarms,
 	"POST /api/alarms/ack": auth.AckAlarms, "POST /api/alarms/:id/ack": auth.AckAlarms, "POST /api/alarms/:id/shelve": auth.ShelveAlarms, "POST /api/alarms/:id/unshelve": auth.ShelveAlarms,
 	"POST /api/telemetry": auth.Report, "POST /api/telemetry/*": auth.Report,
 

@@ -320,7 +320,7 @@ func (p *point) raise(value json.RawMessage, suppressed bool) alarmStep {
 // filled is the message of a rule by the API with what stands for the words in
 // brackets.
 func (p *point) filled(value string) string {
-	return strings.NewReplacer("{value}", value, "{limit}", numbered(p.limit), "{unit}", p.unit, "{property}", p.name, "{thing}", p.th.id, "{title}", p.title).Replace(p.text)
+	return strings.NewReplacer("{value}", unquoted(value), "{limit}", numbered(p.limit), "{unit}", p.unit, "{property}", p.name, "{thing}", p.th.id, "{title}", p.title).Replace(p.text)
 }
 
 // message says for people what an alarm is about.
@@ -347,10 +347,13 @@ func (p *point) message(value string) string {
 	case rulePredicted:
 		return fmt.Sprintf("%s reaches %s%s in about %d min", p.title, limit, unit, max((p.at-p.since+30_000)/60_000, 1))
 	case rulePromQL:
-		return fmt.Sprintf("%s (%s)", p.title, value)
+		return fmt.Sprintf("%s (%s)", p.title, unquoted(value))
 	}
 	return p.title
 }
+
+// unquoted is a value as people read it: a text without its quotes.
+func unquoted(value string) string { return strings.Trim(value, `"`) }
 
 func alarmRecord(thing, id, step string, s *alarmStep, ts time.Time) (realtime.Record, bool) {
 	data, err := json.Marshal(s)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -303,6 +304,15 @@ func (r *alarmRule) of(thing string, spec *spec) *alarmRule {
 		}
 	}
 	return &a
+}
+
+// quotedNumber is a value as JSON. Infinity, such as of a division by zero, and
+// what is no number are texts there.
+func quotedNumber(f float64) json.RawMessage {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return json.RawMessage(strconv.Quote(numbered(f)))
+	}
+	return json.RawMessage(numbered(f))
 }
 
 // numbered writes a value into a text for people.

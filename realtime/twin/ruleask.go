@@ -233,7 +233,7 @@ func (t *Twins) takeSeries(a *asking, found map[string]sampleOf, since map[strin
 				s.here = at
 			}
 		}
-		s.quote, s.seq = json.RawMessage(numbered(f.value)), seq
+		s.quote, s.seq = quotedNumber(f.value), seq
 		if now-s.here >= a.expr.on {
 			t.alarms.cause(s.point, true, now)
 		}

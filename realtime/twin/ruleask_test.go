@@ -2,10 +2,13 @@ package twin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -210,6 +213,34 @@ func TestAnExpressionOverARestart(t *testing.T) {
 			if a.Priority != 4 || a.Step != realtime.AlarmChanged {
 				t.Errorf("got %+v", a)
 			}
+		}
+	})
+}
+
+// A division by zero gives no number of JSON; it is an alarm all the same.
+func TestAnExpressionThatGivesInfinity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s := &plant{t: t, lag: 5 * time.Millisecond}, newShelf()
+		tw := New(Config{Log: p, Evaluate: func(context.Context, string, time.Time) ([]QuerySample, error) {
+			return []QuerySample{{Labels: map[string]string{"thing": "plant/a"}, Value: math.Inf(1)}, {Labels: map[string]string{"thing": "plant/b"}, Value: math.NaN()}}, nil
+		}})
+		rules := book(t, tw, s)
+		p.join(tw)
+		run(t, tw)
+		attend(t, rules)
+		rules.put(t, "broken", `{"promql":"a / b > 1","title":"Ratio"}`)
+		time.Sleep(time.Minute)
+		found, err := rules.Try(t.Context(), []byte(`{"promql":"a / b > 1"}`), RuleChange{})
+		if b, mErr := json.Marshal(found); err != nil || mErr != nil || found.Watches != 2 {
+			t.Errorf("got %s, %v, %v", b, err, mErr)
+		}
+		var got []string
+		for _, a := range tw.Alarms(AlarmQuery{}) {
+			got = append(got, a.Thing+" "+string(a.Value)+" "+a.Message)
+		}
+		slices.Sort(got)
+		if want := []string{`plant/a "+Inf" Ratio (+Inf)`, `plant/b "NaN" Ratio (NaN)`}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }

@@ -47,6 +47,8 @@ type RulebookConfig struct {
 type Rulebook struct {
 	cfg RulebookConfig
 
+	trying chan struct{} // holds one: an expression that is tried, at a time
+
 	mu   sync.Mutex // one write at a time on this node
 	take sync.Mutex // guards what is below, and that it is taken in order
 	set  *ruleSet
@@ -60,7 +62,7 @@ func NewRulebook(cfg RulebookConfig) *Rulebook {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Rulebook{cfg: cfg, set: newRuleSet(0, nil)}
+	return &Rulebook{cfg: cfg, trying: make(chan struct{}, 1), set: newRuleSet(0, nil)}
 }
 
 // A storedRule is one rule in the store.
