@@ -1,5 +1,9 @@
 // What the screen shows is what is true now, or it says that it is not.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { rm, statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { conveyor } from "./harness/device.mjs";
 import { act } from "./harness/stage.mjs";
 
@@ -83,4 +87,29 @@ act("a server that restarts brings its last values back, without a reload", asyn
   await again.say({ temperature: 44.5 });
   await view.shows(conveyor, "temperature", "44.5");
   assert.equal(await view.page.evaluate(() => window.samePage), true);
+});
+
+act("a disk without room is said at once, values stay live, and room ends it by itself", async (t) => {
+  const { bavail, bsize } = await statfs(tmpdir());
+  const free = bavail * bsize;
+  // The server wants seven eighths of what is free to stay so, and a quarter goes.
+  const server = await t.ownServer({ ECHOTWIN_DISK_RESERVE: String(Math.floor((free * 7) / 8)) });
+  const view = await t.overview({ url: server.url });
+  const banner = view.page.locator(".banner", { hasText: "Nothing is stored" });
+  assert.equal(await banner.count(), 0);
+  const filler = join(server.dir, "filler");
+  execFileSync("fallocate", ["-l", String(Math.floor(free / 4)), filler]);
+  await banner.getByText("The server's disk is full.").waitFor();
+  await view.changes(".kpi output", 2);
+  await rm(filler);
+  await banner.waitFor({ state: "detached" });
+});
+
+act("an address without a page says so and leads back", async (t) => {
+  const view = await t.overview();
+  await view.page.goto("/app/no-such-page");
+  await view.page.getByRole("heading", { name: "No such page" }).waitFor();
+  await view.page.getByText("There is no page at /app/no-such-page.").waitFor();
+  await view.page.locator("main").getByRole("link", { name: "Overview" }).click();
+  await view.page.locator(".kpi").first().waitFor();
 });

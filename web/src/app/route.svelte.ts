@@ -3,6 +3,8 @@ import { compareCode, compareOf, lengthOf, codeOf, momentOf, momentText, type Co
 /** The pages that exist, by the last part of their path. */
 const pages = ["overview", "things", "thing", "alarms", "history", "commands", "connections", "notify", "accounts"] as const;
 export type Page = (typeof pages)[number];
+/** "nowhere" is the page of an address that none is at. */
+type Shown = Page | "nowhere";
 
 /** Which time the trends of a page show. */
 export interface TimeState {
@@ -19,7 +21,7 @@ const tenMinutes = 600_000;
  * goes back.
  */
 class Route {
-  page = $state<Page>("overview");
+  page = $state<Shown>("overview");
   thing = $state("");
   /** The thing that the page of one thing is about: what follows /app/things/. */
   about = $state("");
@@ -87,7 +89,7 @@ class Route {
     const about = rest.filter(Boolean).map(decoded).join("/");
     this.query = query;
     this.about = name === "things" ? about : "";
-    this.page = this.about ? "thing" : (pages.find((p) => p === name) ?? "overview");
+    this.page = this.about ? "thing" : !name ? "overview" : (pages.find((p) => p === name && p !== "thing") ?? "nowhere");
     this.thing = query.get("thing") ?? "plant/line1/conveyor-2";
   }
 }

@@ -209,6 +209,8 @@ export const en = {
   emptyTitle: "No line is connected yet",
   emptyText: "Send a first reading by MQTT or HTTP and it appears here at once:",
 
+  nowhere: "No such page",
+  nowhereText: "There is no page at {path}.",
   partFailed: "This part of the page could not be loaded.",
   noSnapshot: "no snapshot",
   snapshotAt: "snapshot {at}",

@@ -211,6 +211,8 @@ export const vi: Record<keyof typeof en, string> = {
   emptyTitle: "Chưa có dây chuyền nào kết nối",
   emptyText: "Gửi số đo đầu tiên qua MQTT hoặc HTTP, nó sẽ hiện ở đây ngay:",
 
+  nowhere: "Không có trang này",
+  nowhereText: "Không có trang nào tại {path}.",
   partFailed: "Không tải được phần này của trang.",
   noSnapshot: "chưa có snapshot",
   snapshotAt: "snapshot {at}",

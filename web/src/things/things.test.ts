@@ -4,6 +4,7 @@ import { readDescription, type Description } from "../model/td";
 import { en } from "./en";
 import { fold, passes, said } from "./filter";
 import { healthOf } from "./health";
+import { sparkPath } from "./spark";
 import { relatives, treeOf } from "./tree";
 import { vi } from "./vi";
 
@@ -69,5 +70,17 @@ describe("the filter", () => {
     expect(passes({ q: "", state: "abnormal", type: "" }, "x", of, d)).toBe(abnormal);
     expect(passes({ q: "", state: "offline", type: "Conveyor" }, "x", of, d)).toBe(word === "offline");
     expect(passes({ q: "", state: "all", type: "Pump" }, "x", of, d)).toBe(false);
+  });
+});
+
+describe("the small picture of the last minutes", () => {
+  const heights = (path: string) => [...path.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map((m) => Number(m[1]));
+
+  it("fills its box with what moves, and keeps a steady value's last digit small", () => {
+    expect(heights(sparkPath([0, 1, 2], [7, 8, 7], 100, 24))).toEqual([22.5, 1.5, 22.5]);
+    expect(heights(sparkPath([0, 1, 2], [7, 8, 7], 100, 24, 10))).toEqual([13.1, 10.9, 13.1]);
+    expect(heights(sparkPath([0, 1, 2], [20, 80, 20], 100, 24, 10))).toEqual([22.5, 1.5, 22.5]);
+    expect(heights(sparkPath([0, 1], [5, 5], 100, 24))).toEqual([12, 12]);
+    expect(heights(sparkPath([0, 1], [5, 5], 100, 24, 10))).toEqual([12, 12]);
   });
 });
