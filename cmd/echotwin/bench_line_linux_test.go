@@ -27,6 +27,7 @@ const (
 	benchFor = 10 * time.Second
 	floorFor = 4 * time.Second
 	perLine  = 20 // things that a client of one line follows
+	gateways = 20 // that send readings, each over a connection of its own
 )
 
 // A benchPlant is a server under load.
@@ -44,7 +45,11 @@ func newPlant(b *testing.B) *benchPlant {
 		env["ECHOTWIN_"+limit] = "100000"
 	}
 	a, server := startProcess(b, env)
-	return &benchPlant{b: b, addr: a, server: server, web: signIn(b, a), crowd: crowd.Start(b)}
+	p := &benchPlant{b: b, addr: a, server: server, web: signIn(b, a), crowd: crowd.Start(b)}
+	// A gateway keeps its connection. Go's client would keep two for all of them,
+	// and have the server accept a new one for every third request.
+	p.web.http.Transport = &http.Transport{MaxIdleConnsPerHost: gateways}
+	return p
 }
 
 func thingOf(i int) string { return fmt.Sprintf("plant/l%d/m%d", i/perLine, i%perLine) }
@@ -94,11 +99,10 @@ func readings(things []int) []byte {
 	return append(b, '}')
 }
 
-// load is 20 gateways with n/20 things each, which they send rate times a
+// load is gateways with their share of n things each, which they send rate times a
 // second, each at its own time and one thing of every line. It ends with the
 // returned function.
 func (p *benchPlant) load(n int, rate float64) (stop func()) {
-	const gateways = 20
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, gateways)
 	period := time.Duration(float64(time.Second) / rate)
