@@ -26,9 +26,11 @@ type gather struct {
 	room    *semaphore.Weighted
 	closing context.Context
 	stop    context.CancelFunc
-	wake    chan struct{} // holds one token when the queue may have something
+	wake    chan struct{} // holds one token when there may be something to write that there was not
 	ended   chan struct{}
 	buffers sync.Pool
+
+	pacer pacer
 
 	mu     sync.Mutex
 	queue  []*bundle // only the last one takes more
@@ -43,13 +45,16 @@ type gather struct {
 type chunk struct {
 	end                              int // in the lines of the request
 	readings, values, facts, clamped int
+	caller                           uint64
 }
 
 // A bundle is one write to the log, and the place where its callers wait.
 type bundle struct {
-	lines []byte
-	total chunk // what is in it, for the counters
-	done  chan struct{}
+	lines   []byte
+	total   chunk    // what is in it, for the counters
+	callers []uint64 // whose it is
+	urgent  bool     // it is not held
+	done    chan struct{}
 	// Set before done is closed.
 	seq uint64
 	err error
@@ -61,6 +66,7 @@ func newGather(cfg Config) *gather {
 		room:  semaphore.NewWeighted(int64(cfg.MaxQueue)),
 		wake:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
+		pacer: newPacer(),
 	}
 	if g.fault = cfg.Fault; g.fault == nil {
 		g.fault = func() *realtime.Fault { return nil }
@@ -87,14 +93,21 @@ func (g *gather) put(ctx context.Context, lines []byte, c chunk) (*bundle, error
 		return nil, stopping()
 	}
 	b := g.open(len(lines))
+	wake := len(b.lines) == 0
+	if !b.urgent && g.hurries(c) {
+		b.urgent, wake = true, true
+	}
 	b.lines = append(b.lines, lines...)
+	b.callers = append(b.callers, c.caller)
 	b.total.readings += c.readings
 	b.total.values += c.values
 	b.total.facts += c.facts
 	b.total.clamped += c.clamped
 	g.mu.Unlock()
 	g.queued.Add(n)
-	g.nudge()
+	if wake {
+		g.nudge()
+	}
 	return b, nil
 }
 
@@ -160,16 +173,11 @@ func (b *bundle) wait(ctx context.Context) (uint64, error) {
 func (g *gather) run() {
 	defer close(g.ended)
 	failing := false
-	for {
-		b, more := g.next()
-		if b == nil {
-			if !more {
-				return
-			}
-			<-g.wake
-			continue
-		}
+	for g.await() {
+		held := g.hold()
+		b := g.next()
 		g.commit(b)
+		g.pacer.learn(held, len(b.callers))
 		if failed := b.err != nil; failed != failing {
 			failing = failed
 			if failed { // once, not for every bundle of an outage
@@ -181,18 +189,28 @@ func (g *gather) run() {
 	}
 }
 
-// next takes the oldest bundle off the queue. Without one it says whether
-// there may be more.
-func (g *gather) next() (b *bundle, more bool) {
+// await returns when there is something to write. It is false when nothing will
+// come any more.
+func (g *gather) await() bool {
+	for {
+		g.mu.Lock()
+		some, closed := len(g.queue) > 0, g.closed
+		g.mu.Unlock()
+		if some || closed {
+			return some
+		}
+		<-g.wake
+	}
+}
+
+// next takes the oldest bundle off the queue.
+func (g *gather) next() *bundle {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.queue) == 0 {
-		return nil, !g.closed
-	}
-	b = g.queue[0]
+	b := g.queue[0]
 	g.queue[0] = nil
 	g.queue = g.queue[1:]
-	return b, true
+	return b
 }
 
 // commit writes one bundle and tells its callers.
@@ -218,6 +236,9 @@ func (g *gather) commit(b *bundle) {
 		g.buffers.Put(&lines)
 	}
 	b.lines = nil
+	g.mu.Lock()
+	g.pacer.back = b.callers // before they can be back
+	g.mu.Unlock()
 	close(b.done)
 	g.queued.Add(int64(-n))
 	g.room.Release(int64(n))

@@ -167,7 +167,7 @@ func (r *request) telemetryLine(at place, thing string, ts time.Time, clamped bo
 		begin = r.chunks[k-2].end
 	}
 	if len(r.chunks) == 0 || len(r.lines)-begin > r.cfg.MaxBundle {
-		r.chunks = append(r.chunks, chunk{})
+		r.chunks = append(r.chunks, chunk{caller: callerOf(thing)})
 	}
 	c := &r.chunks[len(r.chunks)-1]
 	c.end = len(r.lines)
