@@ -95,9 +95,9 @@ act("one sees where one is signed in, ends one session and all", async (t) => {
   // An administrator sees it, too, and ends it.
   await made.page.goto("/app/accounts");
   const all = made.page.getByRole("region", { name: "Where you are signed in" });
-  await all.getByLabel("Of user").fill(name);
-  await all.getByLabel("Of user").press("Enter");
-  await all.getByText(`Of ${name}`).waitFor();
+  await all.getByLabel("User", { exact: true }).fill(name);
+  await all.getByLabel("User", { exact: true }).press("Enter");
+  await all.getByText(`Owner ${name}`).waitFor();
   await all.getByRole("button", { name: "Sign out everywhere" }).click();
   await all.getByRole("button", { name: "Sign out everywhere" }).click();
   await all.getByText(`The sessions of ${name} were ended.`).waitFor();
@@ -116,9 +116,9 @@ act("an operator has an account of their own, and is told why not the rest", asy
   await w.page.getByText("Limited to plant/line1/**.").waitFor();
   await w.page.getByRole("region", { name: "Users" }).getByText("Needs the role Administrator; yours is Operator.").waitFor();
   assert.equal(await w.page.getByRole("button", { name: "Add" }).count(), 1, "only of one's own tokens");
-  await w.page.getByLabel("Password now").fill(password);
+  await w.page.getByLabel("Current password").fill(password);
   await w.page.getByLabel("New password").fill("another long one");
-  await w.page.getByRole("button", { name: "Change the password" }).click();
+  await w.page.getByRole("button", { name: "Change password" }).click();
   await w.page.waitForURL(/\/login\.html/); // the session of the old password is over
   assert.ok((await w.context.request.post("/api/login", { data: { username: name, password: "another long one" } })).ok());
 });

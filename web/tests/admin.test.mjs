@@ -54,7 +54,7 @@ act("an administrator sees who is connected, and closes one with a reason", asyn
 
   await page.keyboard.press("Enter");
   await dialog.getByLabel("Reason").fill("maintenance");
-  await dialog.getByLabel("It must not come back by itself").check();
+  await dialog.getByLabel("Do not let it come back by itself").check();
   await dialog.getByRole("button", { name: "Close" }).click();
   await page.getByText("The connection of admin was closed.").waitFor();
   await row.waitFor({ state: "detached" });

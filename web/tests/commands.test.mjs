@@ -46,7 +46,7 @@ act("commands appear as they are asked for, with their steps and evidence", asyn
   await page.getByRole("button", { name: "Problems" }).click();
   await rows(page).first().waitFor();
   await page.getByRole("button", { name: "Done" }).click();
-  await page.getByText("No command fits.").waitFor();
+  await page.getByText("No command matches.").waitFor();
   await page.goto(page.url().replace("state=done", "state=problems"));
   await steps.getByText("Failed").waitFor();
   const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "CSV" }).click()]);

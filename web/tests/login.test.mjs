@@ -74,7 +74,7 @@ act("one signs in at a provider and out of it, and is told what is wrong there",
   await page.waitForURL(`${server.url}/app/accounts`);
   await page.getByText("Signed in as lan, Operator.").waitFor();
   await page.getByText("You sign in at a provider").waitFor();
-  assert.equal(await page.getByLabel("Password now").count(), 0);
+  assert.equal(await page.getByLabel("Current password").count(), 0);
   await page.getByRole("button", { name: /lan/ }).first().click();
   await page.getByRole("button", { name: "Sign out", exact: true }).click();
   await page.waitForURL(`${server.url}/login.html`);

@@ -28,7 +28,7 @@ async function open(t, options = {}) {
   const w = await t.window(options);
   await w.signIn();
   await w.page.goto("/app/notify");
-  await w.page.getByRole("heading", { name: /^(Who is told of alarms|Ai được báo khi có cảnh báo)$/ }).waitFor();
+  await w.page.getByRole("heading", { name: /^(Alarm notifications|Ai được báo khi có cảnh báo)$/ }).waitFor();
   return w;
 }
 
@@ -79,7 +79,7 @@ act("an administrator adds a webhook, tries it, changes it and removes it", asyn
   assert.notEqual(await page.getByText(/^whsec_/).textContent(), secret);
   await row.getByText("off", { exact: true }).waitFor();
   await row.getByText("every thing").waitFor();
-  await page.getByText("Tell somebody").waitFor();
+  await page.getByText("Add a recipient").waitFor();
 
   await row.getByRole("button", { name: `Remove ${name}` }).click();
   await row.getByRole("button", { name: "Keep it" }).click();

@@ -85,7 +85,7 @@ act("the page of a thing shows its values as they come, and how far each can be 
   await stream.getByText('"type":"snapshot"').waitFor();
   await stream.getByRole("button", { name: "Pause" }).click();
   await device.say({ speed: 61.5 });
-  await stream.getByText(/1 came since/).waitFor();
+  await stream.getByText(/1 more since/).waitFor();
   assert.equal(await stream.getByText('"speed":61.5').count(), 0, "it stands still");
   await stream.getByRole("button", { name: "Go on" }).click();
   await stream.getByText('"speed":61.5').waitFor();

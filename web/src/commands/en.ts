@@ -22,7 +22,7 @@ export const en = {
   more: "Show more",
   csvTitle: "Download these commands as a table",
   none: "No command was sent in this period.",
-  noneSuch: "No command fits.",
+  noneSuch: "No command matches.",
   failed: "The commands could not be read: {why}",
   details: "Steps of {what}",
   evidence: "Evidence",
