@@ -74,9 +74,9 @@ func (s *Server) export(c echo.Context, q historyQuery, format string) error {
 		return nil
 	}
 	err = w.head(columns)
-	for ; more && err == nil; cells, err, more = next() {
-		if err == nil {
-			err = w.row(columns, cells)
+	for more && err == nil {
+		if err = w.row(columns, cells); err == nil {
+			cells, err, more = next()
 		}
 	}
 	if err == nil {

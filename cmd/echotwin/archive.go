@@ -133,8 +133,11 @@ var errNotWhole = errors.New("the backup is not whole")
 func newUnarchiver(r io.Reader) (*unarchiver, error) {
 	u := &unarchiver{t: tar.NewReader(r), all: sha256.New(), at: "its beginning"}
 	name, b, err := u.entry()
-	if err != nil || name != archiveFirst {
-		return nil, fmt.Errorf("this is no backup of echotwin (%v)", errors.Join(err))
+	if err != nil {
+		return nil, fmt.Errorf("this is no backup of echotwin: %w", err)
+	}
+	if name != archiveFirst {
+		return nil, fmt.Errorf("this is no backup of echotwin: it begins with %s, not with %s", name, archiveFirst)
 	}
 	if err := json.Unmarshal(b, &u.head); err != nil {
 		return nil, fmt.Errorf("this is no backup of echotwin: %w", err)
@@ -151,7 +154,7 @@ func newUnarchiver(r io.Reader) (*unarchiver, error) {
 func (u *unarchiver) entry() (string, []byte, error) {
 	h, err := u.t.Next()
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: it ends, or is damaged, after %s (%v)", errNotWhole, u.at, err)
+		return "", nil, fmt.Errorf("%w: it ends, or is damaged, after %s (%w)", errNotWhole, u.at, err)
 	}
 	if h.Size > maxPart {
 		return "", nil, fmt.Errorf("%w: %s has %d bytes", errNotWhole, h.Name, h.Size)
@@ -161,7 +164,7 @@ func (u *unarchiver) entry() (string, []byte, error) {
 	}
 	b := u.buf[:h.Size]
 	if _, err := io.ReadFull(u.t, b); err != nil {
-		return "", nil, fmt.Errorf("%w: it ends within %s (%v)", errNotWhole, h.Name, err)
+		return "", nil, fmt.Errorf("%w: it ends within %s (%w)", errNotWhole, h.Name, err)
 	}
 	if got := strconv.FormatUint(uint64(crc32.Checksum(b, castagnoli)), 16); got != h.PAXRecords[sumRecord] {
 		return "", nil, fmt.Errorf("%w: %s is damaged, its checksum is %s and was %s", errNotWhole, h.Name, got, h.PAXRecords[sumRecord])

@@ -21,7 +21,7 @@ func same(t *testing.T, what string, got, want any) {
 func TestWhatWasSaidIsThereAfterARestart(t *testing.T) {
 	p := newPlant(t)
 	p.say(said("plant/pump", base, "speed", 60.4, "on", true, "mode", "auto"), said("plant/pump", base+100, "speed", 60.5, "on", false, "mode", "hand"))
-	p.say(said("plant/pump", base+200, "speed", -0.0, "mode", "auto", "list", []int{1}, "none", nil))
+	p.say(said("plant/pump", base+200, "speed", math.Copysign(0, -1), "mode", "auto", "list", []int{1}, "none", nil))
 	for range 2 {
 		p.settle()
 		same(t, "speed", p.raw("plant/pump", "speed"), []string{"0=60.4", "100=60.5", "200=0"})

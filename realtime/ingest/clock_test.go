@@ -68,7 +68,7 @@ func TestAClockThatJumpsIsBelievedWhenItHasSettled(t *testing.T) {
 // looks is given what came.
 func TestAFaultRefusesAndShows(t *testing.T) {
 	fault := &realtime.Fault{Code: realtime.FaultDisk, Message: "the disk is full"}
-	var now *realtime.Fault = fault
+	now := fault
 	var shown []realtime.Record
 	log := &memory{}
 	in := New(Config{Log: log, Fault: func() *realtime.Fault { return now }, Unlogged: func(r []realtime.Record) { shown = append(shown, r...) }})

@@ -163,10 +163,9 @@ func (s *InterlockState) problem(n int) *realtime.Problem {
 	if s.Message != "" {
 		text = s.Message + " (" + text + ")"
 	}
-	switch {
-	case s.Holds == nil:
+	if s.Holds == nil {
 		text += ": it is not known whether this holds: " + s.Error
-	default:
+	} else {
 		var values []string
 		for name, v := range s.Values {
 			if !strings.Contains(name, ":") {

@@ -51,7 +51,7 @@ func (a *Auth) Device(ctx context.Context, username, password, address string) (
 		return nil, ErrNone
 	case err == nil:
 		a.Used(i, address)
-	case errors.Is(err, ErrNone) && err != errExpired:
+	case errors.Is(err, ErrNone) && !errors.Is(err, errExpired):
 		a.seen.stranger(username, address)
 	}
 	return i, err
@@ -73,7 +73,7 @@ func (a *Auth) shown(ctx context.Context, password, address string) (*Identity, 
 	}
 	key := digest(password)
 	i, err := a.device(ctx, key)
-	if err == errExpired {
+	if errors.Is(err, errExpired) {
 		a.seen.refused(seenKey{ByDevice, publicID(key)}, address, "the credential has expired")
 	}
 	return i, err
