@@ -23,6 +23,10 @@ func CheckName(name string) error {
 	return nil
 }
 
+// Under stands before the id of a thing or a place where a path may also be that
+// with all that stands below it in the tree of the plant: under:plant/line1.
+const Under = "under:"
+
 // CheckPattern says what is wrong with a pattern, or nil. In a pattern * stands
 // for one segment, and ** as the last segment for one or more.
 func CheckPattern(p string) error { return checkPath(p, true) }
@@ -34,6 +38,9 @@ func checkPath(s string, pattern bool) error {
 			what = "path"
 		}
 		return &Problem{Code: CodeMalformed, Message: fmt.Sprintf("%q is not a %s: %s", clip(s), what, why)}
+	}
+	if pattern && strings.HasPrefix(s, Under) {
+		return bad("under: is for lists and live streams; here only a pattern can be, such as plant/line1/**, because links may change what stands below a place")
 	}
 	segs := strings.Split(s, "/")
 	if len(segs) > MaxSegments {

@@ -69,6 +69,15 @@ type Update struct {
 	// Described are the things that came, went, or look different now in what
 	// describes them, in this order.
 	Described []Described
+
+	// Linked are the things that contain others than before, or nothing any more.
+	Linked []Linked
+}
+
+// Linked says what a thing contains by its links from now on.
+type Linked struct {
+	Thing    string
+	Contains []string
 }
 
 // Described says that the Thing Description of a thing is another one now.

@@ -23,8 +23,9 @@ var mayImport = map[string][]string{
 	"realtime/bus":         {"realtime"},
 	"realtime/mqtt":        {"realtime"},
 	"realtime/ingest":      {"realtime"},
-	"realtime/twin":        {"realtime"},
-	"realtime/hub":         {"realtime", "realtime/sse"},
+	"realtime/tree":        {"realtime"},
+	"realtime/twin":        {"realtime", "realtime/tree"},
+	"realtime/hub":         {"realtime", "realtime/sse", "realtime/tree"},
 	"realtime/hub/crowd":   {}, // clients in a process of their own, for benchmarks only
 	"realtime/notify":      {"realtime"},
 	"realtime/sse":         {},

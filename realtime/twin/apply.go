@@ -37,7 +37,7 @@ func (t *Twins) Apply(b realtime.Bundle) {
 		a.record(&b.Records[i])
 	}
 	a.mark()
-	a.u.Described = t.described()
+	t.describedIn(&a.u)
 	t.mu.Unlock()
 
 	t.tell(a.u)

@@ -319,6 +319,9 @@ func (t *Twins) everything() realtime.Update {
 		if len(c.Values) > 0 || c.Marks != nil {
 			u.Changes = append(u.Changes, c)
 		}
+		if t.linking[id] {
+			u.Linked = append(u.Linked, realtime.Linked{Thing: id, Contains: contained(th.td.links)})
+		}
 	}
 	return u
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"echotwin/realtime"
+	"echotwin/realtime/tree"
 )
 
 // The relations between things that make the tree of a plant.
@@ -73,65 +74,88 @@ type Node struct {
 	Children []*Node  `json:"children,omitempty"`
 
 	parent *Node
-	linked bool // its parent says that it contains it
 }
 
 // Tree is all things that match accepts (nil means all) as trees, by path. A
 // thing stands below the one that contains it by a link, the first by id when
 // there are several, and otherwise below the one whose id is the next shorter
 // part of its own. A link that would close a circle is left out.
-func (t *Twins) Tree(match func(id string) bool) []*Node { return grow(t.placed(match)) }
+func (t *Twins) Tree(match func(id string) bool) []*Node {
+	nodes, links := t.nodes(match)
+	tr := grown(links, match)
+	for _, id := range slices.Sorted(maps.Keys(nodes)) {
+		nodes[id].parent = nodes[tr.Parent(id)]
+	}
+	for id, all := range links {
+		for _, l := range all {
+			if l.Rel == Feeds && nodes[l.Target] != nil { // else there is no such thing, or it may not be seen
+				nodes[id].Feeds = append(nodes[id].Feeds, l.Target)
+			}
+		}
+	}
+	return grow(nodes)
+}
 
 // Under says of things whether they are one, or a place, or stand somewhere below
 // it in the Tree of those that match accepts, as that is now. A thing that is
-// there no more stands where its id says.
+// there no more stands where it would.
 func (t *Twins) Under(top string, match func(id string) bool) func(id string) bool {
-	nodes := t.placed(match)
-	at := nodes[top]
-	return func(id string) bool {
-		for nodes[id] == nil {
-			i := strings.LastIndexByte(id, '/')
-			if i < 0 || id == top {
-				return id == top
-			}
-			id = id[:i]
-		}
-		return at != nil && nodes[id].below(at)
-	}
+	tr := t.standing(match)
+	return func(id string) bool { return tr.Below(id, top) }
 }
 
-// placed are the nodes of the Tree, each with its parent.
-func (t *Twins) placed(match func(id string) bool) map[string]*Node {
-	nodes, links := t.nodes(match)
-	for _, id := range slices.Sorted(maps.Keys(nodes)) {
-		if i := strings.LastIndexByte(id, '/'); i > 0 {
-			nodes[id].parent = nodes[id[:i]]
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(links)) {
-		from := nodes[id]
-		for _, l := range links[id] {
-			to := nodes[l.Target]
-			switch {
-			case to == nil: // no such thing, or one that may not be seen
-			case l.Rel == Feeds:
-				from.Feeds = append(from.Feeds, l.Target)
-			case !to.linked && !from.below(to):
-				to.parent, to.linked = from, true
-			}
-		}
-	}
-	return nodes
+// maxPatterns is how many patterns a place may stand for.
+const maxPatterns = 128
+
+// PatternsUnder are those that cover what Under says yes to, and perhaps more.
+func (t *Twins) PatternsUnder(top string, match func(id string) bool) []string {
+	return t.standing(match).Patterns(top, maxPatterns)
 }
 
-// below says whether n is x or stands somewhere below it.
-func (n *Node) below(x *Node) bool {
-	for ; n != nil; n = n.parent {
-		if n == x {
-			return true
+func (t *Twins) standing(match func(id string) bool) *tree.Tree {
+	links := map[string][]Link{}
+	t.mu.RLock()
+	for id := range t.linking {
+		links[id] = t.things[id].td.links
+	}
+	t.mu.RUnlock()
+	return grown(links, match)
+}
+
+func grown(links map[string][]Link, match func(id string) bool) *tree.Tree {
+	tr := tree.New(match)
+	for id, all := range links {
+		tr.Link(id, contained(all))
+	}
+	return tr
+}
+
+// contained are the targets of the links by which a thing contains others.
+func contained(links []Link) (to []string) {
+	for _, l := range links {
+		if l.Rel == Contains {
+			to = append(to, l.Target)
 		}
 	}
-	return false
+	return to
+}
+
+// relink notes what th is linked to by its description now, and tells it when it
+// contains others than before. The caller holds mu.
+func (t *Twins) relink(th *thing, before *description) {
+	var was, is []string
+	if before != nil {
+		was = contained(before.links)
+	}
+	delete(t.linking, th.id)
+	if th.td != nil {
+		if is = contained(th.td.links); len(is) > 0 {
+			t.linking[th.id] = true
+		}
+	}
+	if !slices.Equal(was, is) {
+		t.linked = append(t.linked, realtime.Linked{Thing: th.id, Contains: is})
+	}
 }
 
 // nodes are the things and the places that their ids name, not yet connected,

@@ -3,8 +3,11 @@ package twin
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+
+	"echotwin/realtime"
 )
 
 // outline writes a tree in one line.
@@ -44,6 +47,11 @@ func TestThingsAreOneTree(t *testing.T) {
 	}
 }
 
+// stands says whether n is top, or somewhere below it.
+func stands(n, top *Node) bool {
+	return n == top || slices.ContainsFunc(top.Children, func(c *Node) bool { return stands(n, c) })
+}
+
 // What Under says is what the tree shows, whatever is linked to what, and follows
 // the links.
 func TestUnderIsWhatTheTreeShows(t *testing.T) {
@@ -75,7 +83,7 @@ func TestUnderIsWhatTheTreeShows(t *testing.T) {
 		for _, top := range all {
 			under := twins.Under(top.Path, match)
 			for _, n := range all {
-				if got, want := under(n.Path), n.below(top); got != want {
+				if got, want := under(n.Path), stands(n, top); got != want {
 					t.Fatalf("round %d: %s under %s is %v, and in %s it is %v", round, n.Path, top.Path, got, outline(twins.Tree(match)), want)
 				}
 			}
@@ -83,5 +91,31 @@ func TestUnderIsWhatTheTreeShows(t *testing.T) {
 	}
 	if under := twins.Under("a", nil); !under("a/was/here") || under("z") || under("none") {
 		t.Error("what is not there stands where its id says")
+	}
+}
+
+// Whoever follows the tree is told what things contain: all of it at the start,
+// then what is new, and that a thing which is gone contains nothing.
+func TestWhatThingsContainIsTold(t *testing.T) {
+	twins := New(Config{})
+	td := func(id, links string) {
+		t.Helper()
+		if err := twins.Describe(fmt.Appendf(nil, `{"id":%q,"title":"x","links":[%s]}`, id, links)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	td("a", `{"rel":"contains","href":"b"},{"rel":"feeds","href":"c"}`)
+	var told []realtime.Linked
+	twins.OnChange(func(u realtime.Update) { told = append(told, u.Linked...) })
+	td("a", `{"rel":"contains","href":"b"}`)
+	td("a", `{"rel":"contains","href":"b"},{"rel":"contains","href":"c"}`)
+	td("d", `{"rel":"contains","href":"c"}`)
+	twins.Undescribe("d")
+	td("a", ``)
+	if got, want := fmt.Sprint(told), "[{a [b]} {a [b c]} {d [c]} {d []} {a []}]"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if len(twins.linking) > 0 {
+		t.Errorf("%v are left", twins.linking)
 	}
 }

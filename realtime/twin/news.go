@@ -33,6 +33,12 @@ func (t *Twins) differs(th *thing) {
 	}
 }
 
+// describedIn puts what is new of the descriptions into the update. The caller
+// holds mu.
+func (t *Twins) describedIn(u *realtime.Update) {
+	u.Described, u.Linked, t.linked = t.described(), t.linked, nil
+}
+
 // described is what looks is to be told. The caller holds mu.
 func (t *Twins) described() []realtime.Described {
 	if len(t.news) == 0 {

@@ -54,6 +54,10 @@ func (t *Twins) drop(th *thing) {
 	t.unwatchAlarms(th)
 	t.looks(th)
 	delete(t.things, th.id)
+	if t.linking[th.id] {
+		delete(t.linking, th.id)
+		t.linked = append(t.linked, realtime.Linked{Thing: th.id})
+	}
 }
 
 // Undescribe takes the description of a thing away. What it said stays, as that
@@ -70,7 +74,9 @@ func (t *Twins) Undescribe(id string) bool {
 	}
 	old := t.unwatchAlarms(th)
 	t.looks(th)
+	before := th.td
 	th.td = nil
+	t.relink(th, before)
 	c := realtime.Change{Thing: id}
 	now := t.cfg.Now().UnixMilli()
 	for name, p := range th.props {
@@ -97,7 +103,8 @@ func (t *Twins) Undescribe(id string) bool {
 		th.wasMarked = true
 		c.TS, c.Marks = stamp(th.newest), th.marks()
 	}
-	u := realtime.Update{Seq: t.seq, Changes: []realtime.Change{c}, Described: t.described()}
+	u := realtime.Update{Seq: t.seq, Changes: []realtime.Change{c}}
+	t.describedIn(&u)
 	t.mu.Unlock()
 	t.tell(u)
 	return true

@@ -76,7 +76,7 @@ func (t *Twins) putAll(all []*description) error {
 			u.Changes = append(u.Changes, realtime.Change{Thing: th.id, TS: stamp(th.newest), Marks: after})
 		}
 	}
-	u.Described = t.described()
+	t.describedIn(&u)
 	t.mu.Unlock()
 	if len(u.Changes)+len(u.Described) > 0 {
 		t.tell(u)
@@ -102,7 +102,9 @@ func equal(a, b map[string]string) bool {
 // describe puts d on th.
 func (t *Twins) describe(th *thing, d *description) {
 	t.looks(th)
+	before := th.td
 	th.td = d
+	t.relink(th, before)
 	now := t.cfg.Now().UnixMilli()
 	defer t.watchAlarms(th, t.unwatchAlarms(th)) // before a property goes with its points
 	for name, s := range d.props {

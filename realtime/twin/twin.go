@@ -107,8 +107,10 @@ type Twins struct {
 	alarms   alarms
 	stats    Stats
 
-	news      []*thing     // that came, went or look different since the last telling
-	wantDiffs atomic.Int64 // how many want to know in what
+	news      []*thing          // that came, went or look different since the last telling
+	linking   map[string]bool   // things that contain others
+	linked    []realtime.Linked // what they contain, where that is news
+	wantDiffs atomic.Int64      // how many want to know in what
 
 	carriers sync.WaitGroup // of commands that nobody waits for; grows only under mu and while life lasts
 }
@@ -142,6 +144,7 @@ func New(cfg Config) *Twins {
 		end:      end,
 		tell:     func(realtime.Update) {},
 		things:   map[string]*thing{},
+		linking:  map[string]bool{},
 		commands: newCommands(),
 		alarms:   newAlarms(),
 	}
@@ -160,9 +163,9 @@ func (t *Twins) OnChange(f func(realtime.Update)) {
 func (t *Twins) tellAll() {
 	t.mu.Lock()
 	u := t.everything()
-	t.described() // is no news to somebody who begins
+	t.describedIn(&realtime.Update{}) // is no news to somebody who begins
 	t.mu.Unlock()
-	if len(u.Changes) > 0 {
+	if len(u.Changes)+len(u.Linked) > 0 {
 		t.tell(u)
 	}
 }

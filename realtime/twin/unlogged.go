@@ -45,7 +45,7 @@ func (t *Twins) ShowUnlogged(records []realtime.Record) {
 			a.u.Changes[i].TS = stamp(max(ts, a.u.Changes[i].TS.UnixMilli()))
 		}
 	}
-	a.u.Described = t.described()
+	t.describedIn(&a.u)
 	t.mu.Unlock()
 	if len(a.u.Changes)+len(a.u.Described) > 0 {
 		t.tell(a.u)
