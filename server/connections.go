@@ -105,18 +105,18 @@ func reasonOf(text string) (string, error) {
 // listViewers answers GET /api/viewers: the things that somebody follows over
 // /ws or /events of this node, with how many do.
 func (s *Server) listViewers(c echo.Context) error {
-	path := c.QueryParam("path")
+	path, see, err := s.scope(c, "path")
+	if err != nil {
+		return err
+	}
 	if path == "" {
 		path = "**"
-	}
-	if err := realtime.CheckPattern(path); err != nil {
-		return err
 	}
 	limit, err := pageSize(c)
 	if err != nil {
 		return err
 	}
-	page, more := s.Hub.Viewed(path, c.QueryParam("after"), limit, sees(userOf(c)))
+	page, more := s.Hub.Viewed(path, c.QueryParam("after"), limit, see)
 	if more {
 		linkNext(c, page[len(page)-1].Thing)
 	}

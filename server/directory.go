@@ -141,7 +141,7 @@ func (s *Server) directoryEvents(c echo.Context) error {
 		return err
 	}
 	r := &directoryReader{Server: s, base: base(c), who: userOf(c), pattern: pattern}
-	if place, ok := strings.CutPrefix(c.QueryParam("path"), underPlace); ok {
+	if place, ok := strings.CutPrefix(c.QueryParam("path"), realtime.Under); ok {
 		r.place = place
 	}
 	if typ := c.Param("type"); typ != "" {

@@ -201,6 +201,19 @@ func TestUnderAPlace(t *testing.T) {
 	l.get("/api/things?path=under:%2F").want(t, 400, "malformed")
 	l.get("/api/tree?path=under:plant/line9").want(t, 200, "")
 	l.get("/api/commands?path=under:plant/line9").want(t, 200, "")
+	l.get("/api/viewers?path=under:plant/line9").want(t, 200, "")
+	for path, body := range map[string]string{
+		"/api/tokens":  `{"name":"x","scopes":["read"],"things":["under:plant/line9"]}`,
+		"/api/tickets": `{"things":["under:plant/line9"]}`,
+		"/api/users":   `{"username":"y","password":"correct horse","role":"viewer","things":["under:plant/line9"]}`,
+		"/api/devices": `{"username":"y","things":["under:plant/line9"]}`,
+	} {
+		a := l.do("POST", path, body)
+		a.want(t, 422, "")
+		if !strings.Contains(a.body, "plant/line1/**") || !strings.Contains(a.body, "/things/0") {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
 
 	next, _ := l.directory("/api/things/events?path=under:plant/line9")
 	l.do("PATCH", "/api/things/depot/other", `{"title":"y"}`).want(t, 200, "")

@@ -41,14 +41,21 @@ func (s *Server) pastMoment(c echo.Context) (time.Time, bool, error) {
 
 // listStates answers GET /api/things?at=: what the things were, by id. It takes
 // the same parameters as the list of descriptions.
+// What stood below a place is in no history: it is what stands there now.
 func (s *Server) listStates(c echo.Context, at time.Time, limit int) error {
-	path, after, who := c.QueryParam("path"), c.QueryParam("after"), userOf(c)
-	if path == "" {
-		path = "**"
+	path, see, err := s.scope(c, "path")
+	if err != nil {
+		return err
+	}
+	after, patterns := c.QueryParam("after"), []string{path}
+	if place, ok := strings.CutPrefix(c.QueryParam("path"), realtime.Under); ok {
+		patterns = s.Twins.PatternsUnder(place, covers(userOf(c)))
+	} else if path == "" {
+		patterns = []string{"**"}
 	}
 	q, typ := strings.ToLower(c.QueryParam("q")), c.QueryParam("type")
 	accept := func(id string) bool {
-		if id <= after || !who.Covers(id, realtime.Match) {
+		if id <= after || !see(id) {
 			return false
 		}
 		if q == "" && typ == "" {
@@ -57,7 +64,7 @@ func (s *Server) listStates(c echo.Context, at time.Time, limit int) error {
 		td, ok := s.Twins.TD(id, base(c))
 		return ok && describes(td, id, q, typ)
 	}
-	states, err := s.Past.States(c.Request().Context(), []string{path}, accept, at)
+	states, err := s.Past.States(c.Request().Context(), patterns, accept, at)
 	if err != nil {
 		return err
 	}

@@ -194,16 +194,12 @@ func covers(who *auth.Identity) func(thing string) bool {
 	return func(thing string) bool { return who.Covers(thing, realtime.Match) }
 }
 
-// underPlace makes a pattern of a thing or a place: all that stands below it in
-// the tree, by links and by paths.
-const underPlace = "under:"
-
 // scope reads a pattern from the query ("" when it is not there, or is of a place
 // of the tree), and says which of its things who asks may see.
 func (s *Server) scope(c echo.Context, name string) (pattern string, see func(thing string) bool, err error) {
 	own := covers(userOf(c))
 	pattern = c.QueryParam(name)
-	if place, ok := strings.CutPrefix(pattern, underPlace); ok {
+	if place, ok := strings.CutPrefix(pattern, realtime.Under); ok {
 		if err := realtime.CheckThing(place); err != nil {
 			return "", nil, err
 		}

@@ -107,6 +107,8 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 		Commander:    s.twins,
 		Replayer:     s.past(),
 		Archive:      s.facts,
+		Shared:       cfg.Nats != "",
+		Placed:       s.bus.Last(),
 		Limits:       cfg.limits(),
 		Authenticate: func(ctx context.Context, token string) (hub.Viewer, error) { return s.server.Viewer(ctx, token) },
 		Log:          log,

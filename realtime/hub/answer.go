@@ -222,6 +222,12 @@ func (s *shard) reveal(c *conn, v Viewer, changed bool, id json.RawMessage) {
 	s.own(c, v)
 	c.setExpiry(s.now)
 	s.wheel.put(c, s.now, s.check(c))
+	if changed {
+		for _, n := range s.regroup(c) {
+			s.leave(c, n)
+			s.sayError(c, id, tooManyGroves("?"))
+		}
+	}
 	for _, n := range c.subs {
 		if n.see = v.See; changed {
 			s.startSnapshot(n)

@@ -112,7 +112,7 @@ func (s *shard) pick(c *conn, t *turn, hurry bool) {
 		switch {
 		case !sub.dirty || sub.paging:
 		case sub.scan && sub.rest == nil && sub.since.ver < s.hub.forgotVer && sub.since.seq < s.hub.forgot, s.outlived(sub),
-			sub.way == behind && sub.since.ver < sub.group.lost:
+			sub.way == behind && sub.since.ver < sub.group.lost, sub.misses():
 			t.stale = sub
 		case hurry || sub.due(s.now):
 			t.subs = append(t.subs, sub)
@@ -180,6 +180,7 @@ func (s *shard) update(c *conn, t *turn) {
 		sub.flushed = s.turn
 	}
 	things := append(s.things[:0], '{')
+	s.members.reset()
 	samples := 0
 	for _, sub := range t.subs {
 		if t.cut != nil {
@@ -191,14 +192,14 @@ func (s *shard) update(c *conn, t *turn) {
 		sub.upto = sub.group.until(s.n)
 	}
 	s.things = things
-	if len(things) == 1 {
+	if len(things) == 1 && s.members.empty() {
 		return // only what the client has already, or may not have
 	}
 	seq := s.claim(c, t)
 	b := append(s.body[:0], `{"type":"update","prev":`...)
 	b = strconv.AppendUint(b, t.last, 10)
 	b = s.appendPast(appendMember(b, "seq", seq), seq)
-	b = appendMember(b, "merged", uint64(max(samples, t.updates)))
+	b = s.members.append(appendMember(b, "merged", uint64(max(samples, t.updates))))
 	b = append(b, `,"things":`...)
 	b = append(append(b, things...), '}', '}')
 	s.body = b
@@ -221,12 +222,24 @@ func (s *shard) updateOf(c *conn, t *turn, sub *sub, dst []byte) []byte {
 	if list == nil {
 		list = s.changed(sub)
 	}
+	dst = s.leaving(c, sub, s.turn, dst)
+	var joined map[*thing]bool
 	for i, th := range list {
 		if len(dst) > s.hub.sizes.update {
 			t.cut, t.rest = sub, list[i:]
 			return dst
 		}
-		if sub.loose || sub.fields != nil || len(sub.overlaps) > 0 {
+		if !sub.group.has(th) {
+			continue // it has left
+		}
+		if sub.group.grove != nil && !joined[th] && sub.joined(th) {
+			s.members.joined = note(s.members.joined, sub.id, th.id, joined == nil)
+			if joined == nil {
+				joined = map[*thing]bool{}
+			}
+			joined[th] = true // the list may name it twice
+		}
+		if sub.loose || sub.fields != nil || len(sub.overlaps) > 0 || sub.group.grove != nil {
 			if th.stamps[s.i] == s.turn {
 				continue
 			}

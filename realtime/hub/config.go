@@ -28,6 +28,15 @@ type Config struct {
 	// Archive has the facts that are older than what the hub keeps; nil without.
 	Archive FactStore
 
+	// Shared says that other servers give out cursors of the same log. What stands
+	// below a place at one of those is not known here.
+	Shared bool
+
+	// Placed is where the log ends at the start of the server. What stood below a
+	// place when a cursor up to there was given out is not known: descriptions are
+	// told as they are now, and have no place in the log.
+	Placed uint64
+
 	Limits Limits
 	Log    *slog.Logger // nil discards
 }

@@ -129,7 +129,8 @@ type sub struct {
 	paging   bool
 	whole    bool
 	pageHold uint64
-	page     int // how many of snap are out
+	parted   []string // what left the place meanwhile
+	page     int      // how many of snap are out
 	snap     []*thing
 	matched  int
 	hidden   int
@@ -170,7 +171,7 @@ func (s *sub) sent(now time.Duration) {
 func (s *sub) appendWith(dst []*sub, thing string) []*sub {
 	dst = append(dst, s)
 	for _, o := range s.overlaps {
-		if match(o.group.pattern, thing) {
+		if o.group.covers(thing) {
 			dst = append(dst, o)
 		}
 	}

@@ -89,7 +89,7 @@ func (g *rig) settle() {
 	g.t.Helper()
 	g.hub.mu.RLock()
 	n := g.hub.open.n
-	if len(g.hub.open.entries) == 0 && g.hub.open.factStart == g.hub.ring.end {
+	if len(g.hub.open.entries)+len(g.hub.open.bereft) == 0 && g.hub.open.factStart == g.hub.ring.end {
 		n--
 	}
 	g.hub.mu.RUnlock()
@@ -142,6 +142,8 @@ type frame struct {
 	Types     []string                   `json:"types"`
 	User      string                     `json:"user"`
 	Ping      int                        `json:"ping"`
+	Joined    map[string][]string        `json:"joined"`
+	Left      map[string][]string        `json:"left"`
 	Things    map[string]json.RawMessage `json:"things"`
 	Reconnect *int64                     `json:"reconnectIn"`
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"echotwin/realtime"
+	"echotwin/realtime/tree"
 )
 
 // A Hub keeps the newest state of all things and tells clients what changes.
@@ -26,6 +27,7 @@ type Hub struct {
 	replayer     Replayer
 	authenticate func(ctx context.Context, token string) (Viewer, error)
 	archive      FactStore // nil without one
+	shared       bool      // other servers tell the same log
 	recallRoom   *semaphore.Weighted
 	log          *slog.Logger
 	begin        time.Time
@@ -76,7 +78,7 @@ func newHub(cfg Config, shards int) *Hub {
 	l := cfg.Limits.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
-		epoch: cfg.Epoch, name: strings.ToLower(crand.Text()[:6]), limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, archive: cfg.Archive, recallRoom: semaphore.NewWeighted(recallRoom), log: log, begin: time.Now(), sizes: usualSizes, tune: tune,
+		epoch: cfg.Epoch, name: strings.ToLower(crand.Text()[:6]), limits: l, commander: cfg.Commander, replayer: cfg.Replayer, authenticate: cfg.Authenticate, archive: cfg.Archive, shared: cfg.Shared, recallRoom: semaphore.NewWeighted(recallRoom), log: log, begin: time.Now(), sizes: usualSizes, tune: tune,
 		ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1),
 		gallery: gallery{limits: l, byUser: map[string]int{}},
 		open:    &round{n: 1}, spare: &round{},
@@ -86,6 +88,10 @@ func newHub(cfg Config, shards int) *Hub {
 	h.door = newDoor(l, h.now)
 	for i := range shards {
 		h.shards = append(h.shards, newShard(h, i))
+	}
+	h.index.groves = map[string]*grove{"": {tree: tree.New(nil), places: map[string]*group{}}}
+	if cfg.Placed > 0 {
+		h.index.groves[""].began = cfg.Placed + 1
 	}
 	for _, s := range h.shards {
 		h.wg.Go(s.run)
@@ -109,13 +115,16 @@ func (h *Hub) Publish(u realtime.Update) {
 		at = h.seq + 1
 	}
 	h.seq = max(h.seq, u.Seq)
+	for i := range u.Linked {
+		h.link(&u.Linked[i], at)
+	}
 	for i := range u.Changes {
 		h.change(&u.Changes[i], at)
 	}
 	for i := range u.Facts {
 		h.fact(&u.Facts[i], u.Seq)
 	}
-	if len(u.Changes)+len(u.Facts) > 0 || h.clock != nil { // in the past, time alone is news
+	if len(u.Linked)+len(u.Changes)+len(u.Facts) > 0 || h.clock != nil { // in the past, time alone is news
 		select {
 		case h.wake <- struct{}{}:
 		default:
@@ -146,17 +155,14 @@ func (h *Hub) change(c *realtime.Change, seq uint64) {
 			return
 		}
 		t = newThing(c.Thing, len(h.shards))
+		t.joined = since{h.open.n, seq}
 		h.index.addThing(t)
 		h.count++
 	}
-	r := h.open
-	if t.ver != r.n {
-		t.open = len(r.entries)
-		r.entries = append(r.entries, entry{thing: t, prev: t.ver})
-	}
-	r.entries[t.open].samples += c.Samples
+	h.enter(t)
+	h.open.entries[t.open].samples += c.Samples
 	was := t.gone
-	t.apply(c, r.n, seq)
+	t.apply(c, h.open.n, seq)
 	switch {
 	case t.gone && !was:
 		h.count--
@@ -164,6 +170,18 @@ func (h *Hub) change(c *realtime.Change, seq uint64) {
 	case was && !t.gone:
 		h.count++
 		h.ghosts = remove(h.ghosts, t)
+		t.joined = since{h.open.n, seq}
+		for i := range t.seats {
+			t.seats[i].joined = t.joined
+		}
+	}
+}
+
+// enter has the thing be part of the open round, before it changes.
+func (h *Hub) enter(t *thing) {
+	if r := h.open; t.ver != r.n {
+		t.open = len(r.entries)
+		r.entries = append(r.entries, entry{thing: t, prev: t.ver})
 	}
 }
 

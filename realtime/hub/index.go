@@ -11,9 +11,14 @@ import (
 // covers. A change finds its subscriptions through the groups of its thing.
 type group struct {
 	pattern string
-	things  []*thing
-	of      []roster // by shard
-	count   int      // of subs, under Hub.mu
+	grove   *grove // of the group of a place; else nil
+	place   string
+	bereft  uint64 // newest round in which things left the place, and its entry there
+	entry   int
+
+	things []*thing
+	of     []roster // by shard
+	count  int      // of subs, under Hub.mu
 
 	// The things by when they changed last, under Hub.mu; see note.
 	log     []logged
@@ -33,6 +38,9 @@ type index struct {
 	patterns node[*group]
 	things   node[*thing]
 	byID     map[string]*thing // the same things, found at once
+
+	links  map[string][]string // what things contain
+	groves map[string]*grove   // the trees of that, by what those who follow a place may see
 }
 
 // A node of a tree by segments.
@@ -42,14 +50,20 @@ type node[T comparable] struct {
 }
 
 func (n *node[T]) get(path string) (here T) {
-	for more := true; more; {
+	if n = n.node(path); n != nil {
+		here = n.here
+	}
+	return here
+}
+
+// node is the node of a path, or nil.
+func (n *node[T]) node(path string) *node[T] {
+	for more := true; more && n != nil; {
 		var seg string
 		seg, path, more = strings.Cut(path, "/")
-		if n = n.kids[seg]; n == nil {
-			return here
-		}
+		n = n.kids[seg]
 	}
-	return n.here
+	return n
 }
 
 func (n *node[T]) put(path string, v T) {
@@ -141,7 +155,15 @@ func (x *index) addThing(t *thing) {
 	}
 	x.byID[t.id] = t
 	x.things.put(t.id, t)
-	covering(&x.patterns, t.id, func(g *group) { g.add(t) })
+	x.covering(t.id, func(g *group) { g.add(t) })
+}
+
+// covering calls f for each group that covers the thing.
+func (x *index) covering(thing string, f func(*group)) {
+	covering(&x.patterns, thing, f)
+	for _, v := range x.groves {
+		v.above(thing, f)
+	}
 }
 
 func (x *index) dropThing(t *thing) {
@@ -155,7 +177,7 @@ func (x *index) dropThing(t *thing) {
 
 // add puts a thing into the group.
 func (g *group) add(t *thing) {
-	t.groups, t.seats = append(t.groups, g), append(t.seats, seat{len(g.things), -1})
+	t.groups, t.seats = append(t.groups, g), append(t.seats, seat{len(g.things), -1, t.joined})
 	g.things = append(g.things, t)
 }
 
@@ -173,10 +195,23 @@ func (g *group) drop(t *thing, from seat) {
 	g.lost = max(g.lost, t.ver)
 }
 
-// join puts a subscription into the group of its pattern.
-func (x *index) join(s *sub, pattern string, shard, shards int) {
-	g := x.patterns.get(pattern)
-	if g == nil {
+// join puts a subscription into the group of its pattern, or of its place in the
+// tree v.
+func (x *index) join(s *sub, pattern string, v *grove, shard, shards int) {
+	place, isPlace := strings.CutPrefix(pattern, realtime.Under)
+	var g *group
+	if isPlace {
+		g = v.places[place]
+	} else {
+		g = x.patterns.get(pattern)
+	}
+	switch {
+	case g != nil:
+	case isPlace:
+		g = &group{pattern: pattern, grove: v, place: place, of: make([]roster, shards)}
+		v.places[place] = g
+		v.each(x, place, g.add)
+	default:
 		g = &group{pattern: pattern, of: make([]roster, shards)}
 		x.patterns.put(pattern, g)
 		covered(&x.things, pattern, g.add)
@@ -207,7 +242,11 @@ func (x *index) leave(s *sub, shard int) {
 	if g.count--; g.count > 0 {
 		return
 	}
-	x.patterns.drop(g.pattern)
+	if g.grove != nil {
+		delete(g.grove.places, g.place)
+	} else {
+		x.patterns.drop(g.pattern)
+	}
 	for _, t := range g.things {
 		i, end := slices.Index(t.groups, g), len(t.groups)-1
 		t.groups[i], t.seats[i] = t.groups[end], t.seats[end]
@@ -230,6 +269,9 @@ func remove[T comparable](s []T, v T) []T {
 
 // overlap says whether some thing can be covered by both patterns.
 func overlap(p, q string) bool {
+	if isPlace(p) || isPlace(q) {
+		return true // today or tomorrow
+	}
 	for {
 		a, arest, amore := strings.Cut(p, "/")
 		b, brest, bmore := strings.Cut(q, "/")

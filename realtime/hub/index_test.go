@@ -38,7 +38,7 @@ func TestIndexEqualsMatch(t *testing.T) {
 			}
 		case 1:
 			s := &sub{}
-			x.join(s, path(true), 0, 1)
+			x.join(s, path(true), nil, 0, 1)
 			subs[s] = true
 		case 2:
 			for id, th := range things {

@@ -14,7 +14,7 @@ func TestLogOfAGroup(t *testing.T) {
 	var x index
 	s := &shard{}
 	one := &sub{way: behind, conn: &conn{shard: s}}
-	x.join(one, "p/*", 0, 1)
+	x.join(one, "p/*", nil, 0, 1)
 	g := one.group
 	things := map[string]*thing{}
 	at, samples := map[string]uint64{}, []int{0}

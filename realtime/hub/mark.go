@@ -21,6 +21,11 @@ func (s *shard) mark(r *round) {
 		}
 		h.mu.RUnlock()
 	}
+	if len(r.bereft) > 0 {
+		h.mu.RLock()
+		s.bereave(r)
+		h.mu.RUnlock()
+	}
 	if r.factStart < r.factEnd {
 		h.mu.RLock()
 		s.markFacts(r)
@@ -32,15 +37,19 @@ func (s *shard) mark(r *round) {
 
 // markState notes one change for a subscription that hears of each.
 func (s *shard) markState(sub *sub, e *entry, r *round) {
-	if sub.fields != nil && !sub.touched(e.thing, r.n) || sub.see != nil && !sub.see(e.thing.id) {
+	// What has come to a place is told whatever there is to be told of it.
+	came := sub.group.grove != nil && e.thing.joined.ver == r.n
+	if sub.fields != nil && !came && !sub.touched(e.thing, r.n) || sub.see != nil && !sub.see(e.thing.id) {
 		return
 	}
 	if !sub.dirty {
 		sub.dirty, sub.dirtyAt, sub.hold = true, s.now, r.before
 		s.await(sub)
 	}
-	// A thing that had changed since the last update is in the list already.
-	if !sub.scan && (sub.fields != nil || e.prev <= sub.base) {
+	// A thing that had changed since the last update is in the list already, but
+	// for one that was not the subscription's then.
+	sub.loose = sub.loose || came
+	if !sub.scan && (sub.fields != nil || e.prev <= sub.base || came) {
 		if len(sub.list) >= s.hub.sizes.list {
 			sub.scan, sub.list = true, nil
 		} else {
@@ -124,7 +133,7 @@ func (s *shard) markFacts(r *round) {
 }
 
 func (s *shard) countFact(thing string, n uint64) {
-	covering(&s.hub.index.patterns, thing, func(g *group) {
+	s.hub.index.covering(thing, func(g *group) {
 		for _, sub := range g.of[s.i].subs {
 			c := sub.conn
 			if !sub.facts || n < sub.factFrom || c.counted > n || !c.sees(thing) {
@@ -152,7 +161,7 @@ func (s *shard) askOf(cmd string, n uint64) *ask {
 // covers says whether fact number n, of that thing, is for the connection.
 func (c *conn) covers(thing string, n uint64) bool {
 	for _, s := range c.subs {
-		if s.facts && n >= s.factFrom && match(s.group.pattern, thing) {
+		if s.facts && n >= s.factFrom && s.group.covers(thing) {
 			return c.sees(thing)
 		}
 	}

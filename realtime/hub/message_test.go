@@ -252,14 +252,14 @@ func FuzzPattern(f *testing.F) {
 		var x index
 		th := newThing(id, 1)
 		x.addThing(th)
-		x.join(&sub{}, pattern, 0, 1)
+		x.join(&sub{}, pattern, nil, 0, 1)
 		want := realtime.Match(pattern, id)
 		if got := len(th.groups) == 1; got != want {
 			t.Errorf("thing first: %q finds %q: %v, want %v", pattern, id, got, want)
 		}
 		var y index
 		s := &sub{}
-		y.join(s, pattern, 0, 1)
+		y.join(s, pattern, nil, 0, 1)
 		th = newThing(id, 1)
 		y.addThing(th)
 		if got := len(th.groups) == 1; got != want {

@@ -105,7 +105,7 @@ func (v *viewer) wrong() string {
 // newest is the place of the newest change of what is followed.
 func (v *viewer) newest(id string) (seq uint64) {
 	for name, h := range v.truth.things[id] {
-		if v.sees(id) && name != "*ts" && v.follows(v.subs, id, name) {
+		if v.sees(id) && name != "*ts" && followed(v.coverings(v.subs, id, ^uint64(0))[0], name) {
 			seq = max(seq, h.newest().seq)
 		}
 	}
@@ -115,7 +115,7 @@ func (v *viewer) newest(id string) (seq uint64) {
 // wrongThing says what the screen shows of a thing though it is older than seq
 // says, or never was so.
 func (v *viewer) wrongThing(id string, subs []*viewerSub, seq uint64) string {
-	shown := v.screen[id]
+	shown, coverings := v.screen[id], v.coverings(subs, id, seq)
 	for name, h := range v.truth.things[id] {
 		got := shown[name]
 		if name == "*ts" {
@@ -125,20 +125,25 @@ func (v *viewer) wrongThing(id string, subs []*viewerSub, seq uint64) string {
 		}
 		want := []string{}
 		for _, is := range h.from(seq) {
-			text := is.text
-			switch {
-			case !v.sees(id) || !v.follows(subs, id, name):
-				text = ""
-			case name == "*stale" || name == "*quality":
-				text = v.marksFor(subs, id, text)
+			for _, cover := range coverings {
+				text := is.text
+				switch {
+				case !v.sees(id) || !followed(cover, name):
+					text = ""
+				case name == "*stale" || name == "*quality":
+					text = marksOf(cover, text)
+				}
+				if want = append(want, text); got == text {
+					want = nil
+					break
+				}
 			}
-			if want = append(want, text); got == text {
-				want = nil
+			if want == nil {
 				break
 			}
 		}
-		if want != nil && !v.excused(id, name, subs) {
-			return fmt.Sprintf("%s shows %s %.80q, want %.300q; of it were told\n%s\nand the last frames were", id, name, got, want, v.told(id))
+		if want != nil && !v.excused(id, name, seq) {
+			return fmt.Sprintf("%s shows %s %.80q, want %.300q%s; of it were told\n%s\nand the last frames were", id, name, got, want, v.standing(id, seq), v.told(id))
 		}
 	}
 	for name := range shown {
@@ -152,13 +157,14 @@ func (v *viewer) wrongThing(id string, subs []*viewerSub, seq uint64) string {
 // excused says what a claim of some subscriptions says nothing about: what
 // another one, whose snapshot is on its way or which ends, has brought. And the
 // time of the newest reading comes with what is followed of it alone.
-func (v *viewer) excused(id, name string, subs []*viewerSub) bool {
+func (v *viewer) excused(id, name string, seq uint64) bool {
 	all := true
 	for _, s := range v.subs {
-		if match(s.path, id) && (!s.whole || s.ended != "") {
+		yes, no := v.may(s, id, seq)
+		if (yes || s.has(id)) && (!s.whole || s.ended != "") {
 			return true
 		}
-		if match(s.path, id) && s.fields == nil {
+		if yes && !no && s.fields == nil {
 			all = false
 		}
 	}
@@ -168,7 +174,7 @@ func (v *viewer) excused(id, name string, subs []*viewerSub) bool {
 // wrongFacts says which of the facts up to seq are not here, without it having
 // been said, or are here and should not.
 func (v *viewer) wrongFacts(seq uint64) string {
-	if v.fuzzy || slices.ContainsFunc(v.subs, func(s *viewerSub) bool { return s.ended != "" }) {
+	if v.fuzzy || v.places() || slices.ContainsFunc(v.subs, func(s *viewerSub) bool { return s.ended != "" }) {
 		return ""
 	}
 	mine := func(f factRecord) bool {
@@ -176,7 +182,7 @@ func (v *viewer) wrongFacts(seq uint64) string {
 			return false
 		}
 		for _, s := range v.subs {
-			if s.begun && match(s.path, f.thing) && f.seq > s.from {
+			if yes, _ := v.may(s, f.thing, ^uint64(0)); yes && s.begun && f.seq > s.from {
 				return true
 			}
 		}

@@ -32,10 +32,12 @@ type truth struct {
 	facts  []factRecord
 	saved  []realtime.Update // what a restarted hub is told: a checkpoint and the log after it
 	store  *modelStore
+	tree   *modelTree
 
 	checkpoint  bool   // saved begins with one
 	lasting     bool   // nothing is removed
 	flat        bool   // no value is an object
+	moving      bool   // links change at any time, and not at the beginning only
 	removed     uint64 // where something was removed last
 	removedThen uint64 // and what it was at the checkpoint
 	restarted   uint64 // where the log was when the hub was restarted last
@@ -73,7 +75,11 @@ func newPlant() *plant {
 
 // begin is a new log.
 func (p *plant) begin(w *world) {
-	p.now = &truth{epoch: fmt.Sprint("k", w.epochs), things: map[string]map[string]history{}, lasting: w.lasting, flat: w.flat, store: &modelStore{lazy: w.rnd.IntN(3) == 0}}
+	p.now = &truth{epoch: fmt.Sprint("k", w.epochs), things: map[string]map[string]history{}, lasting: w.lasting, flat: w.flat, moving: w.moving, tree: newModelTree(), store: &modelStore{lazy: w.rnd.IntN(3) == 0}}
+	for range w.rnd.IntN(4) {
+		p.now.link(w.rnd, p.ids, 0)
+	}
+	p.now.saved = []realtime.Update{{Linked: p.now.tree.all()}}
 }
 
 // publish makes one bundle: readings of some things, marks, removals, facts. Or
@@ -89,6 +95,9 @@ func (p *plant) publish(rnd *rand.Rand) {
 	u, at := realtime.Update{Seq: t.seq}, t.seq
 	if !bundle {
 		at++ // just after it
+	}
+	for t.moving && rnd.IntN(6) == 0 {
+		u.Linked = append(u.Linked, t.link(rnd, p.ids, at))
 	}
 	seen := map[string]bool{}
 	for range rnd.IntN(8) {
@@ -212,7 +221,7 @@ func (t *truth) restartedAt(p *plant) uint64 {
 
 // save makes a checkpoint, from which on a restarted hub is told the log.
 func (t *truth) save() {
-	u := realtime.Update{Seq: t.seq}
+	u := realtime.Update{Seq: t.seq, Linked: t.tree.all()}
 	for id, th := range t.things {
 		c := realtime.Change{Thing: id}
 		for name, h := range th {
@@ -253,6 +262,7 @@ func (t *truth) forget() {
 		return
 	}
 	from := t.saved[0].Seq
+	t.tree.forget(from)
 	t.facts = slices.DeleteFunc(t.facts, func(f factRecord) bool { return f.seq <= from })
 	for _, th := range t.things {
 		for name, h := range th {

@@ -111,6 +111,8 @@ func (v *viewer) tooShort(f frame, at bookmark) string {
 	switch {
 	case f.Type == "resumed" && !t.flat && strings.Contains(f.Reason, "is an object") && slices.ContainsFunc(v.resumes, func(s *viewerSub) bool { return covers(s.fields, "pose") }):
 		return "" // its members from before are not known
+	case f.Type == "resumed" && v.misplaced(f, at):
+		return ""
 	case f.Type == "resumed" && f.Mode == "snapshot" && v.epoch == t.epoch && at.seq >= t.removed && uint64(f.From) <= f.Seq:
 		return "nothing was removed since, and the hub knows where all else changed"
 	case f.Type == "resync" && w.cfg.Limits.Facts == 0 && at.seq >= w.known:

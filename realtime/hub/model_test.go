@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"echotwin/realtime"
 )
 
 var (
@@ -55,19 +57,19 @@ func TestModel(t *testing.T) {
 		}
 	}
 	t.Logf("%d worlds up to seed %d: %s", worlds, seed, c.String())
-	if c.deltas.Load() == 0 || c.claims.Load() == 0 || c.quiets.Load() == 0 || c.restarts.Load() == 0 || c.closed.Load() == 0 || worlds > 7 && c.again.Load()*c.recalled.Load() == 0 {
+	if c.deltas.Load() == 0 || c.claims.Load() == 0 || c.quiets.Load() == 0 || c.restarts.Load() == 0 || c.closed.Load() == 0 || worlds > 7 && c.again.Load()*c.recalled.Load()*c.left.Load() == 0 {
 		t.Error("the test has lost its teeth")
 	}
 }
 
 // modelCounts is what all worlds have seen.
 type modelCounts struct {
-	bundles, claims, quiets, deltas, snapshots, pages, resyncs, cuts, kicks, closed, restarts, again, recalled, wipes atomic.Int64
+	bundles, claims, quiets, deltas, snapshots, pages, resyncs, cuts, kicks, closed, restarts, again, recalled, wipes, left atomic.Int64
 }
 
 func (c *modelCounts) String() string {
-	return fmt.Sprintf("%d updates published, %d cursors and %d quiet points held; %d resumes by delta (%d over a restart) and %d by snapshot, %d pages, %d resyncs, %d facts recalled; %d cuts, %d kicks, %d closed by an administrator, %d restarts, %d wipes",
-		c.bundles.Load(), c.claims.Load(), c.quiets.Load(), c.deltas.Load(), c.again.Load(), c.snapshots.Load(), c.pages.Load(), c.resyncs.Load(), c.recalled.Load(), c.cuts.Load(), c.kicks.Load(), c.closed.Load(), c.restarts.Load(), c.wipes.Load())
+	return fmt.Sprintf("%d updates published, %d cursors and %d quiet points held; %d resumes by delta (%d over a restart) and %d by snapshot, %d pages, %d resyncs, %d facts recalled; %d cuts, %d kicks, %d closed by an administrator, %d restarts, %d wipes; %d times something left a place",
+		c.bundles.Load(), c.claims.Load(), c.quiets.Load(), c.deltas.Load(), c.again.Load(), c.snapshots.Load(), c.pages.Load(), c.resyncs.Load(), c.recalled.Load(), c.cuts.Load(), c.kicks.Load(), c.closed.Load(), c.restarts.Load(), c.wipes.Load(), c.left.Load())
 }
 
 // A world is a plant, a hub and its viewers.
@@ -88,6 +90,7 @@ type world struct {
 	archived bool        // and reads old facts
 	lasting  bool        // nothing is removed
 	flat     bool        // no value is an object
+	moving   bool        // links change
 	known    uint64      // facts up to here the hub does not know by itself; guarded by the plant
 	calm     atomic.Bool // nothing is published
 
@@ -109,10 +112,11 @@ func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 	}
 	w.tls = w.rnd.IntN(4) == 0
 	w.past, w.archived, w.lasting = w.rnd.IntN(4) > 0, w.rnd.IntN(3) > 0, w.rnd.IntN(3) > 0
-	w.flat = w.rnd.IntN(2) == 0
+	w.flat, w.moving = w.rnd.IntN(2) == 0, w.rnd.IntN(3) > 0
 	w.plant.begin(w)
 	h := w.newHub()
 	w.begin(h)
+	h.Publish(w.plant.now.saved[0])
 	w.plant.hub.Store(h)
 	w.serve()
 	for i := range 12 {
@@ -135,7 +139,10 @@ func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 }
 
 func (w *world) newHub() *Hub {
-	w.cfg.Epoch, w.cfg.Archive = w.plant.now.epoch, nil
+	w.cfg.Epoch, w.cfg.Archive, w.cfg.Placed = w.plant.now.epoch, nil, 0
+	if w.past {
+		w.cfg.Placed = w.plant.now.seq
+	}
 	if w.archived {
 		w.cfg.Archive = w.plant.now.store
 	}
@@ -148,7 +155,7 @@ func (w *world) serve() {
 	view := func(r *http.Request) Viewer {
 		v := Viewer{User: r.Header.Get("User"), Session: r.Header.Get("Session")}
 		if v.User == "guest" {
-			v.See = func(thing string) bool { return !strings.Contains(thing, "secret") }
+			v.See, v.Rights = func(thing string) bool { return !strings.Contains(thing, "secret") }, "no secrets"
 		}
 		return v
 	}
@@ -341,6 +348,9 @@ func (w *world) restart(wipe bool) {
 	// A server with its past is open when it has read its log. One that is open
 	// before shows objects with members that the screens know from later on.
 	early := !w.past && w.flat && w.rnd.IntN(3) > 0
+	if w.past { // descriptions have no place in the log: they are as they are now
+		h.Publish(realtime.Update{Seq: p.now.saved[0].Seq, Linked: p.now.tree.all()})
+	}
 	for i, u := range p.now.saved {
 		if early && i == max(1, len(p.now.saved)/2) { // some come before all is read
 			p.hub.Store(h)
@@ -352,6 +362,9 @@ func (w *world) restart(wipe bool) {
 			}
 		}
 		p.now.store.add(u)
+		if w.past {
+			u.Linked = nil
+		}
 		h.Publish(u)
 	}
 	p.hub.Store(h)
@@ -381,6 +394,12 @@ var modelFields = [][]string{nil, nil, {"speed"}, {"temperature", "mode", "pose"
 // wish is something to subscribe to.
 func (w *world) wish() *viewerSub {
 	paths := []string{"**", "a/**", "*/l0/*", "b/l1/u3", "a/l0/u1", "*", "*/*", "a/l2/*", "a/*/secret/x"}
+	if w.rnd.IntN(2) == 0 {
+		paths = nil
+		for _, place := range modelPlaces {
+			paths = append(paths, "under:"+place)
+		}
+	}
 	return &viewerSub{
 		path:   paths[w.rnd.IntN(len(paths))],
 		fields: modelFields[w.rnd.IntN(len(modelFields))],

@@ -67,6 +67,8 @@ type viewerSub struct {
 	begun bool            // from is known
 	ended string          // the id of the frame that asked for its end
 	paged map[string]bool // what the pages of a snapshot have named so far
+
+	members map[string]bool // of a place: what stands below it
 }
 
 // An item is a fact, or says that some are missing.
@@ -111,7 +113,7 @@ func (v *viewer) whole() (subs []*viewerSub) {
 func (v *viewer) forgetAll() {
 	v.screen, v.stamps, v.items, v.cursors, v.fuzzy = screen{}, map[string]string{}, nil, nil, false
 	for _, s := range v.subs {
-		s.whole, s.id, s.begun, s.ended, s.paged = false, "", false, "", nil
+		s.whole, s.id, s.begun, s.ended, s.paged, s.members = false, "", false, "", nil, nil
 	}
 }
 
@@ -175,6 +177,7 @@ func (v *viewer) snapshot(f frame) {
 		delete(v.stamps, id)
 	}
 	v.apply(f)
+	v.belong(f)
 	i := slices.IndexFunc(v.subs, func(s *viewerSub) bool { return s.id == f.Sub || s.id == "" && `"`+s.ask+`"` == string(f.ID) })
 	if i < 0 && v.conn.wire != webSocket { // the URL's, in their order
 		i = slices.IndexFunc(v.subs, func(s *viewerSub) bool { return s.id == "" })
@@ -189,6 +192,7 @@ func (v *viewer) snapshot(f frame) {
 			}
 		}
 	}
+	v.part(f)
 	if f.More {
 		v.w.counts.pages.Add(1)
 	}
@@ -199,10 +203,22 @@ func (v *viewer) page(s *viewerSub, f frame) {
 	if s.paged == nil {
 		s.paged = map[string]bool{}
 	}
-	for id := range f.Things {
-		s.paged[id] = true
+	for id, raw := range f.Things {
+		if s.paged[id] = true; s.place() != "" && string(raw) != "null" {
+			s.members[id] = true
+		}
 	}
 	if f.More {
+		return
+	}
+	if s.place() != "" {
+		for id := range s.members {
+			if !s.paged[id] {
+				delete(s.members, id)
+			}
+		}
+		v.prune()
+		s.paged = nil
 		return
 	}
 	for id := range v.screen {
@@ -221,7 +237,9 @@ func (v *viewer) update(f frame) {
 	if f.Seq < f.Prev {
 		v.fail("seq %d goes back from %d", f.Seq, f.Prev)
 	}
+	v.belong(f)
 	v.apply(f)
+	v.part(f)
 	v.move(f, true)
 }
 
@@ -271,6 +289,9 @@ func (v *viewer) resumed(f frame) {
 		items := v.items[:at.items]
 		v.screen, v.stamps, v.items = screen{}, map[string]string{}, items
 		v.last, v.chained = at.seq, true
+		for _, s := range v.resumes {
+			s.members = nil
+		}
 		v.cursors = nil // of a screen that is thrown away: until the snapshots are in there is none to go on from
 	}
 	for i := range v.items {
@@ -302,18 +323,19 @@ func (v *viewer) unsubscribed(id string) {
 // prune takes off the screen what no subscription covers.
 func (v *viewer) prune() {
 	for id, th := range v.screen {
+		cover := slices.DeleteFunc(slices.Clone(v.subs), func(s *viewerSub) bool { return !s.has(id) })
 		for name := range th {
-			if !v.follows(v.subs, id, name) {
+			if !followed(cover, name) {
 				delete(th, name)
 			}
 		}
-		if !v.follows(v.subs, id, "*ts") { // a thing whose values are all gone has its time all the same
+		if len(cover) == 0 { // a thing whose values are all gone has its time all the same
 			delete(v.screen, id)
 			delete(v.stamps, id)
 			continue
 		}
 		for _, list := range []string{"*stale", "*quality"} {
-			if left := v.marksFor(v.subs, id, th[list]); left != "" {
+			if left := marksOf(cover, th[list]); left != "" {
 				th[list] = left
 			} else {
 				delete(th, list)
@@ -322,18 +344,17 @@ func (v *viewer) prune() {
 	}
 }
 
-// follows says whether some of the subscriptions cover the property.
-func (v *viewer) follows(subs []*viewerSub, id, name string) bool {
-	return slices.ContainsFunc(subs, func(s *viewerSub) bool {
-		return match(s.path, id) && (name[0] == '*' || covers(s.fields, name))
-	})
+// followed says whether some of the subscriptions, which all cover the thing,
+// cover the property.
+func followed(cover []*viewerSub, name string) bool {
+	return slices.ContainsFunc(cover, func(s *viewerSub) bool { return name[0] == '*' || covers(s.fields, name) })
 }
 
-// marksFor is the names of a list of marks that the subscriptions cover.
-func (v *viewer) marksFor(subs []*viewerSub, id, list string) string {
+// marksOf is the names of a list of marks that the subscriptions cover.
+func marksOf(cover []*viewerSub, list string) string {
 	var left []string
 	for mark := range strings.SplitSeq(list, ",") {
-		if name, _, _ := strings.Cut(mark, "="); name != "" && v.follows(subs, id, name) {
+		if name, _, _ := strings.Cut(mark, "="); name != "" && followed(cover, name) {
 			left = append(left, mark)
 		}
 	}

@@ -79,7 +79,7 @@ func (g *group) viewers(thing string) int {
 // covers the thing, so that the connection is counted once.
 func (s *sub) first(thing string) bool {
 	for _, o := range s.overlaps {
-		if o.num < s.num && match(o.group.pattern, thing) {
+		if o.num < s.num && o.group.covers(thing) {
 			return false
 		}
 	}
@@ -97,7 +97,7 @@ func (h *Hub) Viewers(thing string) int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	n := 0
-	covering(&h.index.patterns, thing, func(g *group) { n += g.viewers(thing) })
+	h.index.covering(thing, func(g *group) { n += g.viewers(thing) })
 	return n
 }
 

@@ -69,10 +69,11 @@ func (h *Hub) recall(ctx context.Context, v Viewer, at cursor, rs []subRequest) 
 	if h.recallRoom.Acquire(ctx, r.weight) != nil {
 		return nil
 	}
-	var patterns []string
+	var paths []string
 	for i := range rs {
-		patterns = append(patterns, rs[i].Path)
+		paths = append(paths, rs[i].Path)
 	}
+	patterns, covers := h.scope(paths, v.See)
 	bytes := 0
 	for range recallTries {
 		upTo := min(h.forgotten(), h.archive.Stored())
@@ -81,7 +82,7 @@ func (h *Hub) recall(ctx context.Context, v Viewer, at cursor, rs []subRequest) 
 		}
 		since, err := h.archive.Read(ctx, patterns, r.upTo, upTo, func(f realtime.Fact) {
 			n, ok := newFact(&f, f.Seq)
-			if !ok || v.See != nil && !v.See(f.Thing) {
+			if !ok || v.See != nil && !v.See(f.Thing) || !covers(f.Thing) {
 				return
 			}
 			r.facts, bytes = append(r.facts, n), bytes+len(n.body)
@@ -190,6 +191,8 @@ func (h *Hub) Begin(seq uint64, facts []realtime.Fact, factsSince, stateSince ui
 	defer h.mu.Unlock()
 	h.fed, h.seq, h.began = true, seq, seq+1 // what time did is just after seq
 	h.ring.known, h.forgot = factsSince, stateSince
+	all := h.index.groves[""]
+	all.began = max(all.began, h.began)
 	for i := range facts {
 		if n, ok := newFact(&facts[i], facts[i].Seq); ok {
 			h.ring.add(n)

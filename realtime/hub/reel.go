@@ -47,6 +47,7 @@ type exposure struct {
 // openReel reads the first moment. The caller runs it, or closes it.
 func (h *Hub) openReel(ctx context.Context, p Past, c course) (*reel, error) {
 	p.From, p.To = c.from, c.to
+	p.Patterns, _ = h.scope(p.Patterns, p.See)
 	r := &reel{course: c, moments: make(chan exposure, lookAhead), touched: make(chan struct{}, 1), speed: c.speed, paused: c.paused, stands: true, past: c.from}
 	r.ctx, r.cancel = context.WithCancel(h.ctx)
 	unhook := context.AfterFunc(ctx, r.cancel)
@@ -70,6 +71,7 @@ func (h *Hub) openReel(ctx context.Context, p Past, c course) (*reel, error) {
 	l.Stall = 24 * time.Hour // the connection itself is watched where it lives
 	r.hub = newHub(Config{Epoch: replayEpoch + strings.ToLower(rand.Text()[:8]), Limits: l, Log: h.log}, 1)
 	r.hub.clock = r.now
+	r.hub.standAs(h)
 	r.show(first.Moment)
 	first.done()
 	for !r.ask(func(s *shard) bool { return !s.behind() }) {

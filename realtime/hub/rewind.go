@@ -216,7 +216,7 @@ func (s *shard) showPast(c *conn, r *reel, places []place) {
 		s.leave(c, c.subs[0])
 	}
 	c.facts, c.last, c.vague, c.resumed = 0, 0, false, false
-	inner := &conn{wire: c.wire, viewer: Viewer{User: c.viewer.User, See: c.viewer.See}, bucket: -1, shard: r.hub.shards[0]}
+	inner := &conn{wire: c.wire, viewer: Viewer{User: c.viewer.User, See: c.viewer.See, Rights: c.viewer.Rights}, bucket: -1, shard: r.hub.shards[0]}
 	p := &pipe{outer: c, inner: inner}
 	inner.sink = p
 	r.inner = inner

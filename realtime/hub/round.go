@@ -9,6 +9,7 @@ type round struct {
 	before    uint64 // the place of the log at the end of the round before
 	seq       uint64 // the place at its end
 	entries   []entry
+	bereft    []bereft
 	factStart uint64 // its facts, by number
 	factEnd   uint64
 }
@@ -18,6 +19,12 @@ type entry struct {
 	thing   *thing
 	prev    uint64 // newest round with a change before this one
 	samples int
+}
+
+// A bereft is a place and the things that have left it.
+type bereft struct {
+	group  *group
+	things []string
 }
 
 // conduct runs a round whenever something has changed, at most every gather.

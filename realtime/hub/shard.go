@@ -34,14 +34,15 @@ type shard struct {
 	turn    uint64
 	made    uint32 // subscriptions that ever were
 
-	out    []byte // of one turn
-	body   []byte // of one frame
-	things []byte // of one frame
-	due    []*sub
-	all    []*sub
-	some   []*sub
-	list   []*thing
-	steps  []step
+	out     []byte     // of one turn
+	body    []byte     // of one frame
+	things  []byte     // of one frame
+	members membership // of one frame
+	due     []*sub
+	all     []*sub
+	some    []*sub
+	list    []*thing
+	steps   []step
 
 	counts counts
 }

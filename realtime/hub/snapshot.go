@@ -64,6 +64,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 		w.all = append(s.all[:0], sub) // not nil, which would mean that there is no other
 	}
 	things := append(s.things[:0], '{')
+	s.members.reset()
 	for t.pageEnd = sub.page; t.pageEnd < len(sub.snap) && len(things) < s.hub.sizes.page; t.pageEnd++ {
 		things = s.stateOf(sub, sub.snap[t.pageEnd], &w, things)
 	}
@@ -72,6 +73,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 		for _, th := range s.changed(sub) {
 			things = s.stateOf(sub, th, &w, things)
 		}
+		things = s.leaving(c, sub, s.turn+1, things)
 	}
 	s.things = append(things, '}')
 	t.more = t.more || more
@@ -80,7 +82,7 @@ func (s *shard) pageOf(c *conn, t *turn) {
 
 // stateOf appends a thing once in a page.
 func (s *shard) stateOf(sub *sub, th *thing, w *want, dst []byte) []byte {
-	if th.stamps[s.i] == s.turn+1 || s.hub.index.replaced(th) { // who came in its place has changed since, too
+	if th.stamps[s.i] == s.turn+1 || !sub.group.has(th) || s.hub.index.replaced(th) { // who came in its place has changed since, too
 		return dst
 	}
 	th.stamps[s.i] = s.turn + 1
@@ -102,6 +104,7 @@ func (s *shard) appendPage(c *conn, t *turn, sub *sub, more bool) {
 	b = appendMember(b, "hidden", uint64(sub.hidden))
 	b = append(b, `,"more":`...)
 	b = strconv.AppendBool(b, more)
+	b = s.members.append(b)
 	b = append(b, `,"things":`...)
 	b = append(append(b, s.things...), '}')
 	s.body = b
@@ -129,7 +132,7 @@ func (s *shard) commitPage(c *conn, t *turn) {
 		sub.page = t.pageEnd
 		return
 	}
-	sub.paging, sub.whole, sub.snap, sub.answer = false, true, nil, nil
+	sub.paging, sub.whole, sub.snap, sub.parted, sub.answer = false, true, nil, nil, nil
 	if !sub.facts {
 		s.joinFacts(c, sub)
 	}

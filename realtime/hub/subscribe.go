@@ -22,14 +22,21 @@ type subRequest struct {
 // maxFields bounds the fields of one subscription.
 const maxFields = 64
 
-const aPath = "a path is 1 to 8 segments of letters, digits, _ and - joined by /; * stands for one segment and a last ** for one or more, such as plant/line1/**"
+const aPath = "a path is 1 to 8 segments of letters, digits, _ and - joined by /; * stands for one segment and a last ** for one or more, such as plant/line1/**; under:plant/line1 is a thing or a place with all that stands below it"
 
 // check says what is wrong with the wish, or nil. At is where it stands.
 func (r *subRequest) check(l *Limits, at string) *realtime.Problem {
 	if r.Path == "" {
 		return &realtime.Problem{Code: realtime.CodeMalformed, At: at + "path", Message: "which things? " + aPath}
 	}
-	if err := realtime.CheckPattern(r.Path); err != nil {
+	check := realtime.CheckPattern
+	place, isPlace := strings.CutPrefix(r.Path, realtime.Under)
+	if isPlace {
+		check = realtime.CheckThing
+	} else {
+		place = r.Path
+	}
+	if err := check(place); err != nil {
 		return &realtime.Problem{Code: realtime.CodeMalformed, At: at + "path", Message: err.Error() + "; " + aPath}
 	}
 	if len(r.Fields) > maxFields {
@@ -49,8 +56,17 @@ func (r *subRequest) check(l *Limits, at string) *realtime.Problem {
 	return nil
 }
 
-// subscribe adds a subscription, which has nothing yet.
+// subscribe adds a subscription, which has nothing yet. It is nil when there is
+// no room for another tree.
 func (s *shard) subscribe(c *conn, r *subRequest) *sub {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	var v *grove
+	if isPlace(r.Path) {
+		if v = s.hub.grove(c); v == nil {
+			return nil
+		}
+	}
 	c.lastSub++
 	s.made++
 	rate := s.hub.limits.Rate
@@ -62,9 +78,7 @@ func (s *shard) subscribe(c *conn, r *subRequest) *sub {
 		n.fields = slices.Clone(r.Fields)
 	}
 	s.counts.subs.Add(1)
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if s.hub.index.join(n, r.Path, s.i, len(s.hub.shards)); n.group.count == 1 {
+	if s.hub.index.join(n, r.Path, v, s.i, len(s.hub.shards)); n.group.count == 1 {
 		n.group.beginLog(s.hub.open.n - 1)
 	}
 	for _, o := range c.subs {
@@ -102,6 +116,9 @@ func (s *shard) sub(c *conn, r *subRequest, id json.RawMessage, at string) *real
 		return tooMany(&s.hub.limits)
 	}
 	n := s.subscribe(c, r)
+	if n == nil {
+		return tooManyGroves(at)
+	}
 	n.answer = id
 	s.startSnapshot(n)
 	return nil
@@ -157,9 +174,16 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage, 
 		s.leave(c, c.subs[0])
 	}
 	for i := range rs {
-		s.subscribe(c, &rs[i])
+		if s.subscribe(c, &rs[i]) == nil {
+			for len(c.subs) > 0 {
+				s.leave(c, c.subs[0])
+			}
+			old.free()
+			s.sayError(c, id, tooManyGroves(fmt.Sprintf("/subs/%d/", i)))
+			return
+		}
 	}
-	reason := cmp.Or(s.lapse(at), s.unpatchable(c, at.seq))
+	reason := cmp.Or(s.lapse(at), s.misplaced(c, at.seq), s.unpatchable(c, at.seq))
 	known := at.epoch == s.hub.epoch && at.seq <= s.hub.newest()
 	c.facts, c.last, c.resumed, c.held = 0, 0, false, false
 	c.holdOld(old)
@@ -264,6 +288,7 @@ func (s *shard) resumeState(n *sub, seq uint64) {
 		}
 	}
 	n.dirty, n.dirtyAt = len(n.list) > 0, s.now
+	n.departed(func(string) { n.dirty = true })
 	if n.upto = n.group.until(s.n); !n.dirty {
 		n.served(s.n)
 	}

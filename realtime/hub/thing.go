@@ -18,6 +18,7 @@ type thing struct {
 	marks  marks
 	ver    uint64 // newest round with a change
 	seq    uint64 // of the newest change
+	joined since  // when it came, came back, or came to stand below another place
 	gone   bool   // removed; its properties are kept as deleted
 	open   int    // its entry in the open round, when ver is that round
 	groups []*group
@@ -33,6 +34,8 @@ type thing struct {
 type seat struct {
 	at  int // among its things
 	log int // in its log; -1 before it is there
+
+	joined since // when it came, or came back
 }
 
 // A prop is one property. A nil value is deleted.
