@@ -101,14 +101,15 @@ func (k *Bucket) Put(ctx context.Context, key string, value []byte) error {
 	return k.failed("put", key, err)
 }
 
-// Create sets the value of a key that is not there, or returns ErrExists.
-func (k *Bucket) Create(ctx context.Context, key string, value []byte) error {
+// Create sets the value of a key that is not there, or returns ErrExists. It
+// returns the revision, which belongs to this value and to nobody's after it.
+func (k *Bucket) Create(ctx context.Context, key string, value []byte) (uint64, error) {
 	name, err := escape(key)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = k.kv.Create(ctx, name, value)
-	return k.failed("create", key, err)
+	rev, err := k.kv.Create(ctx, name, value)
+	return rev, k.failed("create", key, err)
 }
 
 // Update sets the value if the key is still at that revision, or returns

@@ -28,7 +28,7 @@ func TestAnyStringIsAKey(t *testing.T) {
 	k := bucket(t, b, "things")
 	want := map[string]bool{}
 	for _, key := range keys {
-		if err := k.Create(t.Context(), key, []byte("v"+key)); err != nil {
+		if _, err := k.Create(t.Context(), key, []byte("v"+key)); err != nil {
 			t.Fatalf("%q: %v", key, err)
 		}
 		want[key] = true
@@ -95,7 +95,7 @@ func TestABucketIsKept(t *testing.T) {
 	if err := k.Put(ctx, "ana", []byte("1")); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Create(ctx, "ana", []byte("2")); err != ErrExists {
+	if _, err := k.Create(ctx, "ana", []byte("2")); err != ErrExists {
 		t.Errorf("created what is there: %v", err)
 	}
 	_, rev, err := k.GetRevision(ctx, "ana")
@@ -150,7 +150,7 @@ func TestABucketIsKept(t *testing.T) {
 	if _, err := k.Get(ctx, "eve"); err != ErrNotFound {
 		t.Errorf("what was deleted is there: %v", err)
 	}
-	if err := k.Create(ctx, "eve", []byte("again")); err != nil {
+	if _, err := k.Create(ctx, "eve", []byte("again")); err != nil {
 		t.Errorf("create what was deleted: %v", err)
 	}
 	if list, err := k.Keys(ctx); err != nil || fmt.Sprint(list) != "[ana bob eve]" {
@@ -204,5 +204,30 @@ func TestWatchTellsWhatIsThereAndWhatComes(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Watch returned %v at the end of its context", err)
+	}
+}
+
+// The revision of Create is that of the value that was created, also where one was
+// deleted before, and whatever others write after it.
+func TestCreateReturnsItsRevision(t *testing.T) {
+	k := bucket(t, open(t, Config{Dir: t.TempDir()}), "things")
+	ctx := t.Context()
+	for range 2 {
+		mine, err := k.Create(ctx, "x", []byte("mine"))
+		if err != nil || mine == 0 {
+			t.Fatalf("revision %d, %v", mine, err)
+		}
+		if _, rev, err := k.GetRevision(ctx, "x"); err != nil || rev != mine {
+			t.Errorf("created at %d, and it is %d: %v", mine, rev, err)
+		}
+		if _, err := k.Update(ctx, "x", []byte("another's"), mine); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.DeleteRevision(ctx, "x", mine); err != ErrChanged {
+			t.Errorf("deleting what is another's: %v", err)
+		}
+		if err := k.Delete(ctx, "x"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -235,13 +235,13 @@ func bucketIsTheSameEverywhere(t *testing.T, one, two *Bus) {
 	}
 	for i := range 20 {
 		key := fmt.Sprint(i)
-		if err := a.Create(t.Context(), key, []byte(key)); err != nil {
+		if _, err := a.Create(t.Context(), key, []byte(key)); err != nil {
 			t.Fatal(err)
 		}
 		if v, err := b.Get(t.Context(), key); err != nil || string(v) != key {
 			t.Fatalf("%s: %q, %v", key, v, err)
 		}
-		if err := b.Create(t.Context(), key, nil); err != ErrExists {
+		if _, err := b.Create(t.Context(), key, nil); err != ErrExists {
 			t.Fatalf("created twice: %v", err)
 		}
 	}

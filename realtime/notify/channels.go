@@ -96,7 +96,7 @@ func (n *Notify) Add(ctx context.Context, by string, d Draft) (Channel, error) {
 	if err := n.start(ctx, k); err != nil {
 		return Channel{}, err
 	}
-	if err := n.cfg.Channels.Create(ctx, k.ID, value); err != nil {
+	if _, err := n.cfg.Channels.Create(ctx, k.ID, value); err != nil {
 		return Channel{}, err
 	}
 	n.take(k.ID, k)
@@ -125,7 +125,8 @@ func (n *Notify) start(ctx context.Context, k *kept) error {
 	if err != nil {
 		return err
 	}
-	return n.cfg.States.Create(ctx, k.ID, value)
+	_, err = n.cfg.States.Create(ctx, k.ID, value)
+	return err
 }
 
 // Put replaces a channel. The answer has a secret when it is a new one.

@@ -39,15 +39,15 @@ func (s *shelf) GetRevision(_ context.Context, key string) ([]byte, uint64, erro
 	return nil, 0, errNone
 }
 
-func (s *shelf) Create(_ context.Context, key string, value []byte) error {
+func (s *shelf) Create(_ context.Context, key string, value []byte) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.values[key]; ok {
-		return errThere
+		return 0, errThere
 	}
 	s.next++
 	s.values[key], s.revision[key] = value, s.next
-	return nil
+	return s.next, nil
 }
 
 func (s *shelf) Update(_ context.Context, key string, value []byte, revision uint64) (uint64, error) {

@@ -15,7 +15,7 @@ import (
 // A Store keeps records by their key, on disk and for all nodes.
 type Store interface {
 	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
-	Create(ctx context.Context, key string, value []byte) error
+	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	Delete(ctx context.Context, key string) error
 	All(ctx context.Context) (map[string][]byte, error)

@@ -280,7 +280,7 @@ func (n *Notify) save(ctx context.Context, key string, s *state, revision uint64
 		return err
 	}
 	if revision == 0 {
-		if err = n.cfg.States.Create(ctx, key, value); errors.Is(err, n.cfg.Exists) {
+		if _, err = n.cfg.States.Create(ctx, key, value); errors.Is(err, n.cfg.Exists) {
 			err = n.cfg.Changed
 		}
 		return err

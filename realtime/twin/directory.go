@@ -19,7 +19,7 @@ import (
 // and their name, on disk and for all nodes. Watch tells changes in their order.
 type Store interface {
 	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
-	Create(ctx context.Context, key string, value []byte) error
+	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	DeleteRevision(ctx context.Context, key string, revision uint64) error
 	All(ctx context.Context) (map[string][]byte, error)

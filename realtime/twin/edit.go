@@ -167,11 +167,7 @@ func (d *Directory) write(ctx context.Context, key string, value []byte, revisio
 	if revision > 0 {
 		return d.cfg.Store.Update(ctx, key, value, revision)
 	}
-	if err := d.cfg.Store.Create(ctx, key, value); err != nil {
-		return 0, err
-	}
-	_, revision, err := d.cfg.Store.GetRevision(ctx, key)
-	return revision, err
+	return d.cfg.Store.Create(ctx, key, value)
 }
 
 // confirm looks whether the models that a thing was just made of are still what

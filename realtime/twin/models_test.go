@@ -128,6 +128,35 @@ func TestAModelAndAThingAtOnce(t *testing.T) {
 	}
 }
 
+// Who takes back a thing that fits its model no more takes back its own, and not
+// what another node has put in its place meanwhile.
+func TestWhoTakesBackTakesItsOwn(t *testing.T) {
+	store := newShelf()
+	one := directory(store)
+	putModel(t, one, "pump", pumpTM)
+	const other = `{"id":"urn:echotwin:plant/p8","title":"another"}`
+	raw := func(key, value string) {
+		_, rev, err := store.GetRevision(t.Context(), key)
+		if err == nil {
+			_, err = store.Update(t.Context(), key, []byte(value), rev)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	store.after = func(string) {
+		store.after = nil
+		raw(modelKey+"pump", strings.Replace(string(store.m[modelKey+"pump"]), "{{", "{{OTHER_", 1))
+		raw("plant/p8", other)
+	}
+	if _, err := one.Put(t.Context(), "plant/p8", []byte(`{`+values+`}`), Match{}); err == nil {
+		t.Error("a thing was made that does not fit the model")
+	}
+	if got := string(store.m["plant/p8"]); got != other {
+		t.Errorf("the store has %q", got)
+	}
+}
+
 // A model that one node removes and another makes anew at the same moment stays.
 func TestAModelRemovedAndMadeAtOnce(t *testing.T) {
 	store := newShelf()

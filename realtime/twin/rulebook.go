@@ -19,7 +19,7 @@ import (
 // A RuleStore keeps one document, on disk and for all nodes.
 type RuleStore interface {
 	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
-	Create(ctx context.Context, key string, value []byte) error
+	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	Watch(ctx context.Context, fn func(key string, value []byte)) error
 }
@@ -101,7 +101,7 @@ func (b *Rulebook) refresh(ctx context.Context) error {
 func (b *Rulebook) read(ctx context.Context) (all map[string]storedRule, revision uint64, err error) {
 	text, revision, err := b.cfg.Store.GetRevision(ctx, rulesKey)
 	if errors.Is(err, b.cfg.Missing) {
-		if err = b.cfg.Store.Create(ctx, rulesKey, []byte("{}")); err == nil || errors.Is(err, b.cfg.Exists) {
+		if _, err = b.cfg.Store.Create(ctx, rulesKey, []byte("{}")); err == nil || errors.Is(err, b.cfg.Exists) {
 			text, revision, err = b.cfg.Store.GetRevision(ctx, rulesKey)
 		}
 	}

@@ -31,11 +31,12 @@ func (s *shelf) GetRevision(_ context.Context, key string) ([]byte, uint64, erro
 	return s.m[key], s.rev[key], nil
 }
 
-func (s *shelf) Create(ctx context.Context, key string, v []byte) error {
-	if _, err := s.Update(ctx, key, v, 0); err != nil {
-		return errExists
+func (s *shelf) Create(ctx context.Context, key string, v []byte) (uint64, error) {
+	rev, err := s.Update(ctx, key, v, 0)
+	if err != nil {
+		return 0, errExists
 	}
-	return nil
+	return rev, nil
 }
 
 func (s *shelf) Update(_ context.Context, key string, v []byte, rev uint64) (uint64, error) {

@@ -42,7 +42,7 @@ import (
 // revision are Config.Changed.
 type Store interface {
 	GetRevision(ctx context.Context, key string) ([]byte, uint64, error)
-	Create(ctx context.Context, key string, value []byte) error
+	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	Delete(ctx context.Context, key string) error
 	DeleteRevision(ctx context.Context, key string, revision uint64) error

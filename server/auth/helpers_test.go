@@ -56,14 +56,13 @@ func (s *memory) put(key string, b []byte) (uint64, error) {
 	return s.last, s.down
 }
 
-func (s *memory) Create(_ context.Context, key string, b []byte) error {
+func (s *memory) Create(_ context.Context, key string, b []byte) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.m[key]; ok {
-		return errPresent
+		return 0, errPresent
 	}
-	_, err := s.put(key, b)
-	return err
+	return s.put(key, b)
 }
 
 func (s *memory) Update(_ context.Context, key string, b []byte, revision uint64) (uint64, error) {

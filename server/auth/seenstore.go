@@ -85,7 +85,7 @@ func (s *seen) change(ctx context.Context, shard string, f func(map[string]Use) 
 			return err
 		}
 		if missing {
-			err = s.store.Create(ctx, shard, b)
+			_, err = s.store.Create(ctx, shard, b)
 		} else {
 			_, err = s.store.Update(ctx, shard, b, revision)
 		}

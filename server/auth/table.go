@@ -97,7 +97,10 @@ func (t *table[T]) forget(key string) {
 
 // create answers ErrExists for a present key.
 func (t *table[T]) create(ctx context.Context, key string, v T) error {
-	return t.write(key, v, func(b []byte) error { return t.store.Create(ctx, key, b) })
+	return t.write(key, v, func(b []byte) error {
+		_, err := t.store.Create(ctx, key, b)
+		return err
+	})
 }
 
 // update answers ErrChanged when the record is not the one of that revision any

@@ -78,7 +78,7 @@ func TestTwoNodesDoNotDemoteEachOthersAdministrator(t *testing.T) {
 	for round := range 100 {
 		s := newStores()
 		for _, name := range []string{"admin", "ana"} {
-			if err := s.users.Create(t.Context(), name, []byte(`{"username":"`+name+`","role":"admin"}`)); err != nil {
+			if _, err := s.users.Create(t.Context(), name, []byte(`{"username":"`+name+`","role":"admin"}`)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -116,7 +116,7 @@ func TestTwoNodesChangeOneUser(t *testing.T) {
 	a, b := s.open(t, Config{}), s.open(t, Config{})
 	for i := range 50 {
 		name := fmt.Sprint("u", i)
-		if err := s.users.Create(t.Context(), name, []byte(`{"username":"`+name+`","role":"viewer"}`)); err != nil {
+		if _, err := s.users.Create(t.Context(), name, []byte(`{"username":"`+name+`","role":"viewer"}`)); err != nil {
 			t.Fatal(err)
 		}
 		s.users.yield = true
