@@ -26,7 +26,8 @@ function dice(seed) {
 
 const things = ["lab/a/one", "lab/a/two", "lab/b/one", "lab/b/two"];
 const names = ["x", "y", "z"];
-const paths = [...things, "lab/a/*", "lab/b/**", "lab/**", "lab/*/one", "**"];
+const places = ["lab/a", "hall", "lab"];
+const paths = [...things, "lab/a/*", "lab/b/**", "lab/**", "lab/*/one", "**", ...places.map((p) => `under:${p}`), ...places.map((p) => `under:${p}`)];
 
 act(`what a client shows is what the server knows, seed ${seed}`, async (t) => {
   const { connect } = await import("../dist/public/echotwin.js");
@@ -34,6 +35,7 @@ act(`what a client shows is what the server knows, seed ${seed}`, async (t) => {
   const { server } = await t.quietServer();
   const line = await t.line(server);
   const token = await Script.token(server);
+  const admin = await Script.token(server, "admin");
   let devices = new Map();
   const plug = async () => {
     for (const thing of things) devices.set(thing, await t.device(server, thing));
@@ -72,6 +74,12 @@ act(`what a client shows is what the server knows, seed ${seed}`, async (t) => {
       open(view.wish);
       close(view);
     },
+    link: async () => {
+      const links = [...things, "lab/a"].filter(() => d.below(3) === 0).map((href) => ({ rel: "contains", href }));
+      const td = { "@context": "https://www.w3.org/2022/wot/td/v1.1", title: "Hall", links };
+      const put = await fetch(`${server.url}/api/things/hall`, { method: "PUT", headers: { "Content-Type": "application/json", Authorization: `Bearer ${admin}` }, body: JSON.stringify(td) });
+      assert.ok(put.ok, `a link is taken, not ${put.status}: ${await put.text()}`);
+    },
     cut: () => line.cut(),
     kill: async () => {
       line.kill();
@@ -85,7 +93,7 @@ act(`what a client shows is what the server knows, seed ${seed}`, async (t) => {
     },
     wait: () => sleep(d.below(60)),
   };
-  const often = ["say", "say", "say", "say", "tick", "tick", "watch", "close", "swap", "wait", "wait", "cut", "kill", "silence"];
+  const often = ["say", "say", "say", "say", "tick", "tick", "watch", "close", "swap", "link", "link", "wait", "wait", "cut", "kill", "silence"];
 
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < 25; i++) await moves[d.of(often)]();
@@ -112,8 +120,10 @@ async function quiet(twin, views, server, token, where) {
     async () => {
       twin.retryNow(); // cut so often it would wait longer and longer
       const truth = await stateOf(server, token);
+      const below = {};
+      for (const place of places) below[`under:${place}`] = await idsOf(server, token, `under:${place}`);
       const shown = JSON.stringify([...views].map((v) => [v.wish, what(v.things(), v.wish)]));
-      wrong = JSON.stringify([...views].map((v) => [v.wish, what(truth, v.wish)]));
+      wrong = JSON.stringify([...views].map((v) => [v.wish, what(truth, v.wish, below)]));
       const live = twin.link.phase === "live" && [...views].every((v) => v.ready);
       if (live && shown === wrong) return true;
       wrong = `${where}: ${JSON.stringify(twin.link)}\nshown ${shown}\ntruth ${wrong}`;
@@ -123,12 +133,13 @@ async function quiet(twin, views, server, token, where) {
   );
 }
 
-/** Values by thing and name, in order, of what a wish is about. */
-function what(list, { path, fields }) {
-  const re = new RegExp(`^${path.replace("**", ".+").replaceAll("*/", "[^/]+/").replace(/\*$/, "[^/]+")}$`);
+/** Values by thing and name, in order, of what a wish is about; what stands below a place the server says. */
+function what(list, { path, fields }, below) {
+  const place = path.startsWith("under:");
+  const re = place || new RegExp(`^${path.replace("**", ".+").replaceAll("*/", "[^/]+/").replace(/\*$/, "[^/]+")}$`);
   const of = (thing) => [...thing.values].filter(([name]) => !fields || fields.includes(name)).map(([name, v]) => [name, sorted(v.value)]);
   return list
-    .filter((thing) => re.test(thing.id))
+    .filter((thing) => (place ? !below || below[path].includes(thing.id) : re.test(thing.id)))
     .map((thing) => [thing.id, of(thing).sort()])
     .sort();
 }
@@ -137,9 +148,14 @@ function sorted(value) {
   return value && typeof value === "object" ? Object.fromEntries(Object.entries(value).sort()) : value;
 }
 
+async function idsOf(server, token, path) {
+  const tds = await (await fetch(`${server.url}/api/things?path=${path}`, { headers: { Authorization: `Bearer ${token}` } })).json();
+  return tds.map((td) => td.id.replace("urn:echotwin:", ""));
+}
+
 async function stateOf(server, token) {
   const get = async (path) => (await fetch(`${server.url}${path}`, { headers: { Authorization: `Bearer ${token}` } })).json();
-  const all = (await get("/api/things?path=**")).map((td) => td.id.replace("urn:echotwin:", ""));
+  const all = await idsOf(server, token, "**");
   const list = [];
   for (const id of all) {
     const { properties } = await get(`/api/things/${id}/state`);

@@ -1,11 +1,11 @@
-import type { Problem, ClientFrame, Snapshot } from "./frames";
-import { matches } from "./pattern";
+import type { Problem, ClientFrame, Snapshot, Update } from "./frames";
+import { isPlace, matches } from "./pattern";
 import type { Changed, Fields } from "./store";
 import type { View } from "./view";
 
 /** What somebody wants to follow. */
 export interface Wish {
-  /** A thing, or a pattern: * stands for one segment, a last ** for one or more. */
+  /** A thing, a pattern (* stands for one segment, a last ** for one or more), or under: and a place, for all that stands below it. */
   path: string;
   /** Properties; left out, all. */
   fields?: readonly string[];
@@ -23,7 +23,14 @@ export interface Feed {
   sub: string;
   /** The last page of its snapshot is in: updates tell all that is new in it. */
   whole: boolean;
+  /** Of a place: the things that stand below it, as the server says. */
+  members: Set<string>;
+  /** Of a place: what the pages of its snapshot have named so far. */
+  paged: Set<string>;
 }
+
+/** The things that each feed has no more. */
+export type Leavers = Map<Feed, string[]>;
 
 /** How many requests go out in a second; the server takes 50, of which some are for pings and commands. */
 const aSecond = 40;
@@ -47,7 +54,7 @@ export class Feeds {
   join(view: View): Feed {
     let feed = [...this.#all].find((f) => enough(f.wish, view.wish));
     if (!feed) {
-      feed = { wish: view.wish, views: new Set(), asked: "", sub: "", whole: false };
+      feed = { wish: view.wish, views: new Set(), asked: "", sub: "", whole: false, members: new Set(), paged: new Set() };
       this.#all.add(feed);
     }
     feed.views.add(view);
@@ -86,6 +93,7 @@ export class Feeds {
   lost(): void {
     for (const feed of [...this.#all]) {
       feed.asked = feed.sub = "";
+      feed.paged.clear();
       if (feed.views.size === 0) this.#all.delete(feed);
     }
   }
@@ -111,6 +119,7 @@ export class Feeds {
       feed.asked = "";
       feed.sub = subs[i] ?? "";
       feed.whole = delta;
+      feed.paged.clear();
     }
     this.#covered.clear();
   }
@@ -124,6 +133,52 @@ export class Feeds {
     feed.whole = !frame.more;
     this.#covered.clear();
     return feed.views.size > 0 ? feed : undefined;
+  }
+
+  /** Takes what a frame says of who belongs to a place, before its things are read. */
+  joined(frame: Update): void {
+    for (const feed of this.#places()) {
+      for (const id of frame.joined?.[feed.sub] ?? []) feed.members.add(id);
+    }
+    if (frame.joined) this.#covered.clear();
+  }
+
+  /** Takes the things that a page of a place's snapshot names. */
+  name(feed: Feed, frame: Snapshot): void {
+    for (const [id, change] of Object.entries(frame.things)) {
+      if (change === null) continue;
+      feed.paged.add(id);
+      feed.members.add(id);
+    }
+  }
+
+  /** Takes who belongs to a place no more, after the things of the frame were read: who left, who is gone, and with its last page whom a snapshot did not name. */
+  part(frame: Snapshot | Update, whole?: Feed): Leavers {
+    const out: Leavers = new Map();
+    const gone = Object.keys(frame.things).filter((id) => frame.things[id] === null);
+    for (const feed of this.#places()) {
+      const left = [...gone, ...(frame.left?.[feed.sub] ?? [])];
+      for (const id of left) feed.paged.delete(id);
+      if (feed === whole) {
+        for (const id of feed.members) if (!feed.paged.has(id)) left.push(id);
+        feed.paged.clear();
+      }
+      const mine = left.filter((id) => feed.members.delete(id));
+      if (mine.length > 0) out.set(feed, mine);
+    }
+    if (out.size > 0) this.#covered.clear();
+    return out;
+  }
+
+  *#places(): Iterable<Feed> {
+    for (const feed of this.#all) if (isPlace(feed.wish.path)) yield feed;
+  }
+
+  /** Whether a fact of the thing is for somebody. What stands below a place and has said nothing else is known to the server alone. */
+  hears(thing: string): boolean {
+    if (this.fields(thing) !== null) return true;
+    for (const feed of this.#places()) if (feed.whole && feed.views.size > 0) return true;
+    return false;
   }
 
   /** Takes a refusal and says whether it was one of a subscription. Its views are told why, and get nothing more. */
@@ -161,7 +216,7 @@ export class Feeds {
   #fields(thing: string, counts: (feed: Feed) => boolean): Fields | null {
     let some: Set<string> | null = null;
     for (const feed of this.#all) {
-      if (feed.views.size === 0 || !counts(feed) || !matches(feed.wish.path, thing)) continue;
+      if (feed.views.size === 0 || !counts(feed) || !covers(feed, thing)) continue;
       if (!feed.wish.fields) return "all";
       some ??= new Set();
       for (const name of feed.wish.fields) some.add(name);
@@ -170,14 +225,19 @@ export class Feeds {
   }
 
   /** Tells the views which of their things changed, and those of a feed that is whole now in any case. */
-  tell(changed: Changed, whole?: Feed): void {
+  tell(changed: Changed, whole?: Feed, left?: Leavers): void {
     for (const feed of [...this.#all]) {
       if (![...feed.views].some((view) => view.watched)) continue;
       const mine: Changed = new Map();
-      for (const [id, names] of changed) if (matches(feed.wish.path, id)) mine.set(id, names);
+      for (const [id, names] of changed) if (covers(feed, id)) mine.set(id, names);
+      for (const id of left?.get(feed) ?? []) mine.set(id, []);
       if (mine.size > 0 || feed === whole) for (const view of [...feed.views]) view.tell(mine, feed === whole);
     }
   }
+}
+
+function covers(feed: Feed, thing: string): boolean {
+  return isPlace(feed.wish.path) ? feed.members.has(thing) : matches(feed.wish.path, thing);
 }
 
 /** Whether a subscription brings all that is wished for. */

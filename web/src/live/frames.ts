@@ -53,8 +53,11 @@ export interface Snapshot {
   hidden: number;
   /** More pages of this snapshot follow. */
   more: boolean;
+  left?: Parted;
   things: Record<string, Change | null>;
 }
+/** Of subscriptions by place, by their sub: the things that have come, or stand there no more. */
+export type Parted = Record<string, string[]>;
 export interface Update {
   type: "update";
   /** The seq of the frame before; a client that has less has missed something. */
@@ -62,6 +65,8 @@ export interface Update {
   seq: number;
   /** How many samples this frame stands for. */
   merged: number;
+  joined?: Parted;
+  left?: Parted;
   things: Record<string, Change | null>;
 }
 export interface EventFact {

@@ -12,3 +12,8 @@ export function matches(pattern: string, thing: string): boolean {
   }
   return want.length === have.length;
 }
+
+/** Whether a path is a place, for all that stands below it in the tree of the plant: only the server knows what that is. */
+export function isPlace(path: string): boolean {
+  return path.startsWith("under:");
+}

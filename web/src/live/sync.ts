@@ -1,8 +1,8 @@
 import { Cursor } from "./cursor";
 import { Feeds, type Feed, type Wish } from "./feeds";
 import type { ErrorFrame, Fact, Hello, ClientFrame, Resumed, Snapshot, Update } from "./frames";
-import { matches } from "./pattern";
-import type { Store } from "./store";
+import { isPlace, matches } from "./pattern";
+import type { Changed, Store } from "./store";
 import { View, type Watcher } from "./view";
 
 /** What goes on outside. */
@@ -87,8 +87,10 @@ export class Sync {
     const feed = this.#feeds.page(frame);
     this.cursor.took(frame);
     if (!feed) return this.#flush(); // nobody wants it any more, and now it has a name
-    const changed = this.#store.snapshot(frame, (id) => matches(feed.wish.path, id), (id) => this.#feeds.fields(id, feed));
-    this.#feeds.tell(changed, frame.more ? undefined : feed);
+    const place = isPlace(feed.wish.path);
+    if (place) this.#feeds.name(feed, frame);
+    const changed = this.#store.snapshot(frame, (id) => !place && matches(feed.wish.path, id), (id) => this.#feeds.fields(id, feed));
+    this.#left(frame, changed, frame.more ? undefined : feed);
     this.#settle();
   }
 
@@ -97,17 +99,25 @@ export class Sync {
     if (!this.cursor.follows(frame)) return this.#gap();
     this.#broken = 0;
     this.cursor.took(frame);
-    this.#feeds.tell(this.#store.update(frame, (id) => this.#feeds.fields(id)));
+    this.#feeds.joined(frame);
+    this.#left(frame, this.#store.update(frame, (id) => this.#feeds.fields(id)));
     if (frame.seq < this.#resumedAt) return;
     this.#resumedAt = Infinity;
     this.#settle();
+  }
+
+  /** Forgets what left a place, and tells what the frame changed. */
+  #left(frame: Snapshot | Update, changed: Changed, whole?: Feed): void {
+    const left = this.#feeds.part(frame, whole);
+    if (left.size > 0) this.#store.prune((thing) => this.#feeds.wanted(thing));
+    this.#feeds.tell(changed, whole, left);
   }
 
   fact(frame: Fact): void {
     if (this.#resume && frame.seq !== undefined) return;
     if (!this.cursor.isNews(frame)) return;
     const own = frame.seq === undefined || (frame.type === "cmd" && frame.id !== undefined);
-    if (own || this.#feeds.fields(frame.thing ?? "") !== null) this.#out.fact(frame);
+    if (own || this.#feeds.hears(frame.thing ?? "")) this.#out.fact(frame);
   }
 
   resumed(frame: Resumed): void {

@@ -1,6 +1,6 @@
 import type { Problem } from "./frames";
 import type { Feed, Wish } from "./feeds";
-import { matches } from "./pattern";
+import { isPlace, matches } from "./pattern";
 import type { Changed, Store, Thing } from "./store";
 import { call } from "./unsubscribe";
 
@@ -36,7 +36,9 @@ export class View {
 
   /** Its things as they are now; their values may be more than its fields when somebody else follows more. */
   things(): Thing[] {
-    return [...this.#store.things.values()].filter((thing) => matches(this.wish.path, thing.id));
+    const { path } = this.wish;
+    const covers = isPlace(path) ? (id: string) => this.feed?.members.has(id) : (id: string) => matches(path, id);
+    return [...this.#store.things.values()].filter((thing) => covers(thing.id));
   }
 
   /** No more calls; the server is told when this was the last view of the path. */

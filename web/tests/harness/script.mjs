@@ -34,14 +34,14 @@ export class Script {
     return s;
   }
 
-  /** A token that may read and command. */
-  static async token(server) {
+  /** A token that may read and command, or more. */
+  static async token(server, scope = "command") {
     const login = await fetch(`${server.url}/api/login`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(user) });
     const cookie = login.headers.get("set-cookie").split(";")[0];
     const made = await fetch(`${server.url}/api/tokens`, {
       method: "POST",
       headers: { "Content-Type": "application/json", Cookie: cookie },
-      body: JSON.stringify({ name: "script", scopes: ["command"] }),
+      body: JSON.stringify({ name: "script", scopes: [scope] }),
     });
     const { token } = await made.json();
     assert.ok(token, `a token, not ${made.status}`);
