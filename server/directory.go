@@ -180,7 +180,13 @@ func (s *Server) directoryEvents(c echo.Context) error {
 	if r.out, err = sse.Open(c.Response(), 0); err != nil {
 		return nil // the reader has left
 	}
-	if resync != "" && r.resync(resync) != nil {
+	switch {
+	case resync != "":
+		err = r.resync(resync)
+	case last == "": // who is cut off before the first change has to know where to go on, too
+		err = r.out.Event(r.id(), "hello", []byte("{}"))
+	}
+	if err != nil {
 		return nil
 	}
 	r.run(c.Request().Context(), wake)

@@ -37,7 +37,7 @@ func (s *site) directory(path string, headers ...string) (next func() directoryE
 	}
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, 1<<20)
-	return func() (e directoryEvent) {
+	next = func() (e directoryEvent) {
 		for lines.Scan() {
 			name, value, _ := strings.Cut(lines.Text(), ": ")
 			switch name {
@@ -54,7 +54,15 @@ func (s *site) directory(path string, headers ...string) (next func() directoryE
 			}
 		}
 		return directoryEvent{}
-	}, func() { cancel(); res.Body.Close() }
+	}
+	if r.Header.Get("Last-Event-ID") == "" && !strings.Contains(path, "since=") {
+		if e := next(); e.name != "hello" || e.id == "" {
+			s.Errorf("got %+v, want where the stream begins", e)
+		} else {
+			s.began = e.id
+		}
+	}
+	return next, func() { cancel(); res.Body.Close() }
 }
 
 func (e directoryEvent) is(t *testing.T, name, thing string) {
@@ -223,5 +231,43 @@ func TestUnderAPlace(t *testing.T) {
 	next().is(t, "thing_updated", "plant/line9")
 	if got := under("plant/line9"); got != "[plant/line9 plant/line9/a]" {
 		t.Errorf("after the link is gone: %s", got)
+	}
+}
+
+// Who comes back goes on exactly where it was, also when it had heard of no change
+// yet; who was at another node, or at this one before a restart, is told to read
+// the list, and goes on from there. Nobody misses something unsaid.
+func TestWhoComesBackToTheDirectory(t *testing.T) {
+	here, there := newLine(t), newLine(t)
+	here.login()
+	there.login()
+	create := func(l *line, id string) {
+		t.Helper()
+		l.do("POST", "/api/things", strings.Replace(valveTD, "plant/valve", id, 1)).want(t, 201, "")
+	}
+	_, leave := here.directory("/api/things/events")
+	leave()
+	create(here, "plant/a")
+	next, _ := here.directory("/api/things/events", "Last-Event-ID: "+here.began)
+	a := next()
+	a.is(t, "thing_created", "plant/a")
+
+	// The other node has as many changes behind it, and its own first one.
+	create(there, "plant/x")
+	create(there, "plant/y")
+	for _, id := range []string{a.id, here.began, ".", "x.1", strings.Replace(a.id, ".", ".99", 1), a.id + "x"} {
+		next, leave := there.directory("/api/things/events?since=" + id)
+		e := next()
+		if e.name != "resync" || e.id == "" || !strings.Contains(e.data, "another node") {
+			t.Errorf("since %s: got %+v", id, e)
+		}
+		leave()
+		create(there, "plant/after"+strings.NewReplacer(".", "_").Replace(id))
+		next, leave = there.directory("/api/things/events?since=" + e.id)
+		next().is(t, "thing_created", "plant/after"+strings.NewReplacer(".", "_").Replace(id))
+		leave()
+	}
+	if next, _ := here.directory("/api/things/events?since=" + strings.Replace(a.id, ".", ".99", 1)); next().name != "resync" {
+		t.Error("a place that has not been yet is taken for one")
 	}
 }

@@ -265,11 +265,11 @@ func TestARunIsItsUsersOnly(t *testing.T) {
 	if _, err := s.Auth.AddUser(t.Context(), "bob", "bobs-password-1", "viewer"); err != nil {
 		t.Fatal(err)
 	}
-	bob := &site{t, s.Server, s.url, newClient()}
+	bob := &site{T: t, Server: s.Server, url: s.url, client: newClient()}
 	bob.do("POST", "/api/login", `{"username":"bob","password":"bobs-password-1"}`).want(t, 200, "")
 	for _, path := range []string{"", "/events"} {
 		bob.get("/api/gpt/runs/"+run+path).want(t, 404, "not_found")
-		(&site{t, s.Server, s.url, newClient()}).get("/api/gpt/runs/"+run+path).want(t, 401, "unauthorized")
+		(&site{T: t, Server: s.Server, url: s.url, client: newClient()}).get("/api/gpt/runs/"+run+path).want(t, 401, "unauthorized")
 	}
 	bob.do("POST", "/api/gpt/runs/"+run+"/cancel", "").want(t, 404, "not_found")
 	s.get("/api/gpt/runs/"+run).want(t, 200, "")

@@ -117,6 +117,7 @@ type site struct {
 	*Server
 	url    string
 	client *http.Client
+	began  string // id of the newest hello of the directory
 }
 
 func newSite(t *testing.T, change ...func(*Deps)) *site {
@@ -144,7 +145,7 @@ func newSite(t *testing.T, change ...func(*Deps)) *site {
 	t.Cleanup(s.Close)
 	hs := httptest.NewServer(s)
 	t.Cleanup(hs.Close)
-	return &site{t, s, hs.URL, newClient()}
+	return &site{T: t, Server: s, url: hs.URL, client: newClient()}
 }
 
 func productionPassword(production bool) string {

@@ -58,7 +58,6 @@ class Screen {
     this.connection.onLink((link) => this.#linked(link));
     this.connection.onRefused(() => void this.#checkSession());
     setInterval(() => this.#second(), 1000);
-    this.catalog.load().catch(() => undefined); // without descriptions values are shown bare
     followDirectory(this.catalog);
     this.connection.watch({ path: "**", rate: 10 });
     this.connection.start();

@@ -5,9 +5,12 @@ const gather = 300; // a model changes many things at once
 const again = 30_000;
 
 /**
- * Keeps a catalog as the server's directory is, by its stream of changes. A page
- * that nobody looks at lets go of the stream, because a browser opens only a few
- * connections to one server, and goes on where it was when it is seen again.
+ * Fills a catalog and keeps it as the server's directory is, by its stream of
+ * changes, which is open before the list is read, or a change between both would
+ * be missed. A page
+ * that nobody looks at lets go of the stream, because a browser
+ * opens only a few connections to one server, and goes on where it was when it is
+ * seen again.
  */
 export function followDirectory(catalog: Catalog): void {
   let source: EventSource | null = null;
@@ -15,6 +18,7 @@ export function followDirectory(catalog: Catalog): void {
   let timer = 0;
   const changed = new Set<string>();
 
+  const load = () => void catalog.load().catch(() => undefined); // without descriptions values are shown bare
   const renew = () => {
     const ids = [...changed];
     changed.clear();
@@ -36,11 +40,14 @@ export function followDirectory(catalog: Catalog): void {
   const open = () => {
     source = new EventSource(`/api/things/events${last && `?since=${encodeURIComponent(last)}`}`);
     for (const type of ["thing_created", "thing_updated", "thing_deleted"]) source.addEventListener(type, hear);
-    source.addEventListener("resync", (event) => {
-      last = event.lastEventId;
-      catalog.load().catch(() => undefined);
-    });
+    for (const type of ["hello", "resync"]) {
+      source.addEventListener(type, (event) => {
+        last = (event as MessageEvent<string>).lastEventId;
+        load();
+      });
+    }
     source.onerror = () => {
+      if (!last && !catalog.loaded) load(); // better once than never
       // The browser tries again by itself, but not after a refusal.
       if (source?.readyState === EventSource.CLOSED) setTimeout(look, again);
     };
@@ -55,4 +62,5 @@ export function followDirectory(catalog: Catalog): void {
   };
   document.addEventListener("visibilitychange", look);
   look();
+  if (document.hidden) load();
 }
