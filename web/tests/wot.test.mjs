@@ -23,7 +23,10 @@ const ovenTD = {
   },
   actions: { preheat: { input: { type: "object", required: ["minutes"], properties: { minutes: { type: "integer", minimum: 1, maximum: 60 } } }, output: { type: "object" } } },
   events: { overheat: { data: { type: "object" } } },
+  links: [{ rel: "feeds", href: "lab/cooler" }],
 };
+/** A place that the oven stands in, by a link. */
+const hallTD = { "@context": ovenTD["@context"], id: "urn:echotwin:hall", title: "Hall", links: [{ rel: "contains", href: oven }] };
 
 /** Resolves with the first value that a listener gets and `is` likes. */
 function heard() {
@@ -45,7 +48,7 @@ function heard() {
 }
 
 test("node-wot reads, writes, observes, subscribes and invokes by the served description", { timeout: 120_000 }, async (t) => {
-  const server = await Server.start({ ECHOTWIN_DEMO: "false" }, [ovenTD]);
+  const server = await Server.start({ ECHOTWIN_DEMO: "false" }, [ovenTD, hallTD]);
   t.after(() => server.stop());
   const device = await Device.connect(server.mqtt, oven);
   t.after(() => device.end());
@@ -89,8 +92,13 @@ test("node-wot reads, writes, observes, subscribes and invokes by the served des
   assert.deepEqual(await events.until(() => true), { temperature: 260 });
   await subscribing.stop();
 
-  // With a token: it writes and invokes, too.
-  const td = await (await fetch(address, { headers: bearer })).json();
+  // With a token, and the description as the list of its place has it: it writes and invokes, too.
+  const placed = await (await fetch(`${server.url}/api/things?path=under:hall&ticket=${ticket}`, { headers: bearer })).json();
+  assert.deepEqual(placed.map((td) => td.id), ["urn:echotwin:hall", `urn:echotwin:${oven}`]);
+  const td = placed[1];
+  assert.deepEqual(td.links.map((link) => link.rel), ["feeds"]);
+  const hall = await WoT.consume(placed[0]);
+  assert.deepEqual(hall.getThingDescription().links.map((link) => link.rel), ["contains"]);
   const operator = await WoT.consume(td);
   assert.equal(await (await operator.readProperty("setpoint")).value(), 100);
   const wished = heard();
