@@ -46,7 +46,45 @@ func (noLoader) Load(url string) (any, error) {
 // schemaURL names a schema to its compiler; nothing is read from there.
 const schemaURL = "mem:///schema.json"
 
+// shelved are the schemas that were compiled last, by their JSON. Thousands of
+// things that are made of one model say the same of their actions, and have one
+// schema for that: compiling it for each was a fifth of a change of the model, and
+// kept in memory for each most of what they hold.
+var shelved struct {
+	sync.Mutex
+	m map[string]*schema
+}
+
+const (
+	maxShelved     = 512
+	maxShelvedSize = 4 << 10 // bytes of one
+)
+
+// compile is what doc, which may not change any more, says as a schema.
 func compile(doc any) (*schema, error) {
+	key, err := marshal(doc)
+	if err != nil || len(key) > maxShelvedSize {
+		return compileAnew(doc)
+	}
+	shelved.Lock()
+	s := shelved.m[string(key)]
+	shelved.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	if s, err = compileAnew(doc); err != nil {
+		return nil, err
+	}
+	shelved.Lock()
+	defer shelved.Unlock()
+	if shelved.m == nil || len(shelved.m) >= maxShelved {
+		shelved.m = map[string]*schema{}
+	}
+	shelved.m[string(key)] = s
+	return s, nil
+}
+
+func compileAnew(doc any) (*schema, error) {
 	c := jsonschema.NewCompiler()
 	c.UseLoader(noLoader{})
 	c.DefaultDraft(jsonschema.Draft7) // that of Thing Descriptions 1.1
