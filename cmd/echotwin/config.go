@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -16,7 +15,6 @@ import (
 	"github.com/joho/godotenv"
 
 	"echotwin/realtime/hub"
-	"echotwin/realtime/notify"
 )
 
 // config is everything that can be set, by flag, by environment or by a line
@@ -70,7 +68,7 @@ type config struct {
 	FactsInMemory    int           `name:"facts-in-memory" env:"ECHOTWIN_FACTS_IN_MEMORY" default:"4096" help:"Facts that are replayed from memory; older ones are read from disk."`
 
 	MQTTAddr *string `name:"mqtt-addr" env:"ECHOTWIN_MQTT_ADDR" help:"Address of the MQTT door; off for none. 127.0.0.1:1883 in development, off in production until set."`
-	MQTTURL  string  `name:"mqtt-url" env:"MQTT_URL" help:"Outside MQTT broker to use instead, such as mqtt://user:password@broker:1883."`
+	MQTTURL  string  `name:"mqtt-url" env:"MQTT_URL" help:"Outside MQTT broker to use instead, such as mqtt://user:password@broker:1883; the demo line speaks through it, too."`
 
 	OpenAIKey     string `name:"openai-api-key" env:"OPENAI_API_KEY" help:"Key of the language model. Without it everything but the assistant works."`
 	OpenAIBase    string `name:"openai-base-url" env:"OPENAI_BASE_URL" help:"Any OpenAI-compatible server, such as http://localhost:11434/v1 for Ollama. A local one needs no key."`
@@ -163,30 +161,6 @@ func (c *config) limits() hub.Limits {
 	}
 }
 
-// checkLimits says which limits make no sense: none of them can be switched off.
-func (c *config) checkLimits() error {
-	var wrong []error
-	between := func(name string, got, lo, hi float64) {
-		if !(got >= lo && got <= hi) {
-			wrong = append(wrong, fmt.Errorf("%s: %v is not between %v and %v", name, got, lo, hi))
-		}
-	}
-	between("ECHOTWIN_FACTS_SIZE in bytes", float64(c.FactsSize), 1<<20, 1<<50)
-	between("ECHOTWIN_FACTS_AGE in hours", time.Duration(c.FactsAge).Hours(), 1, 100*365*24)
-	between("ECHOTWIN_MAX_CONNECTIONS", float64(c.MaxConnections), 1, 10_000_000)
-	between("ECHOTWIN_MAX_PER_USER", float64(c.MaxPerUser), 1, 10_000_000)
-	between("ECHOTWIN_MAX_PER_ADDRESS", float64(c.MaxPerAddress), 1, 10_000_000)
-	between("ECHOTWIN_ACCEPT_RATE", c.AcceptRate, .1, 1_000_000)
-	between("ECHOTWIN_ACCEPT_PER_ADDRESS", c.AcceptPerAddress, .1, 1_000_000)
-	between("ECHOTWIN_MAX_SUBSCRIPTIONS", float64(c.MaxSubscriptions), 1, 10_000)
-	between("ECHOTWIN_MAX_FRAME", float64(c.MaxFrame), 1024, 1<<20)
-	between("ECHOTWIN_MAX_MESSAGES", c.MaxMessages, 1, 10_000)
-	between("ECHOTWIN_MAX_RATE", c.MaxRate, .01, 100)
-	between("ECHOTWIN_STALL in seconds", c.Stall.Seconds(), 1, 3600)
-	between("ECHOTWIN_FACTS_IN_MEMORY", float64(c.FactsInMemory), 1, 1_000_000)
-	return errors.Join(wrong...)
-}
-
 // errHelp says that --help was asked for and printed.
 var errHelp = errors.New("help was printed")
 
@@ -242,53 +216,11 @@ func readCommand(args []string, getenv func(string) string) (*commands, error) {
 	if exited {
 		return nil, errHelp
 	}
+	err = named(err, envs)
 	if err == nil {
 		words := strings.Fields(parsed.Command())
 		c.do, c.full = words[0], strings.Join(words[:min(2, len(words))], " ")
 		err = c.check()
 	}
 	return c, err
-}
-
-// checkPublic accepts the address of a web site, or none.
-func checkPublic(text string) error {
-	u, err := url.Parse(text)
-	if text == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
-		return nil
-	}
-	return fmt.Errorf("--public-url (ECHOTWIN_PUBLIC_URL) is %q; want an address such as https://plant.example.com", text)
-}
-
-// mailer is the mail server; nil without one.
-func (c *config) mailer() (*notify.Mailer, error) {
-	if c.SMTPURL == "" {
-		if c.SMTPFrom != "" {
-			return nil, errors.New("--smtp-from (ECHOTWIN_SMTP_FROM) has no use without --smtp-url (ECHOTWIN_SMTP_URL)")
-		}
-		return nil, nil
-	}
-	m, err := notify.NewMailer(c.SMTPURL, c.SMTPFrom, nil)
-	if err != nil {
-		return nil, fmt.Errorf("--smtp-url (ECHOTWIN_SMTP_URL): %w", err)
-	}
-	return m, nil
-}
-
-// check refuses what each flag alone allows.
-func (c *config) check() error {
-	switch {
-	case c.LogSize < 64<<20:
-		return fmt.Errorf("--raw-size (ECHOTWIN_RAW_SIZE) is %d bytes; at least 64MB are needed", c.LogSize)
-	case c.LogAge < time.Minute:
-		return fmt.Errorf("--raw-age (ECHOTWIN_RAW_AGE) is %v; at least a minute is needed", c.LogAge)
-	case c.DiskReserve < 1<<20:
-		return fmt.Errorf("--disk-reserve (ECHOTWIN_DISK_RESERVE) is %d bytes; at least 1MB is needed", c.DiskReserve)
-	}
-	if err := checkPublic(c.PublicURL); err != nil {
-		return err
-	}
-	if _, err := c.mailer(); err != nil {
-		return err
-	}
-	return c.checkLimits()
 }

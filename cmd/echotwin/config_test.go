@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -71,12 +72,78 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		{map[string]string{"NODE_ENV": "prod"}, "production"},
 		{map[string]string{"DISABLE_HTTPS_REDIRECT": "maybe"}, "disable-https-redirect"},
 		{map[string]string{"ECHOTWIN_DEMO": "maybe"}, "demo"},
-		{map[string]string{"ECHOTWIN_MAX_CONNECTIONS": "0"}, "ECHOTWIN_MAX_CONNECTIONS: 0 is not between 1 and 1e+07"},
+		{map[string]string{"ECHOTWIN_MAX_CONNECTIONS": "0"}, "ECHOTWIN_MAX_CONNECTIONS: 0 is not between 1 and 10000000"},
+		{map[string]string{"ECHOTWIN_MAX_CONNECTIONS": "many"}, "--max-connections (ECHOTWIN_MAX_CONNECTIONS): "},
+		{map[string]string{"ECHOTWIN_RAW_AGE": "7 days"}, "--raw-age (ECHOTWIN_RAW_AGE): "},
+		{map[string]string{"PORT": "99999"}, "PORT: 99999 is not between 0 and 65535"},
+		{map[string]string{"DRAIN": "-5s"}, "DRAIN in seconds: -5 is not between 0 and 3600"},
+		{map[string]string{"ECHOTWIN_GPT_PER_MINUTE": "-1"}, "ECHOTWIN_GPT_PER_MINUTE: -1 is not between 1 and 1000000"},
+		{map[string]string{"ECHOTWIN_GPT_TOKENS_A_DAY": "-5"}, "ECHOTWIN_GPT_TOKENS_A_DAY: -5 is not between"},
+		{map[string]string{"ECHOTWIN_ORIGINS": "https://a.example,panel.example.com"}, `--origins (ECHOTWIN_ORIGINS): "panel.example.com" is no origin`},
+		{map[string]string{"ECHOTWIN_ORIGINS": "https://panel.example.com/app"}, `"https://panel.example.com/app" is no origin`},
+		{map[string]string{"MQTT_URL": "http://broker"}, "--mqtt-url (MQTT_URL) is no address"},
+		{map[string]string{"MQTT_URL": "broker:1883"}, "such as mqtt://user:password@broker:1883"},
+		{map[string]string{"OPENAI_BASE_URL": "localhost:11434/v1"}, "--openai-base-url (OPENAI_BASE_URL) is no address"},
+		{map[string]string{"OPENAI_BASE_URL": "http://[::1"}, "such as http://localhost:11434/v1"},
+		{map[string]string{"OPENAI_FALLBACK_BASE_URL": "https://"}, "--fallback-base-url (OPENAI_FALLBACK_BASE_URL) is no address"},
 		{map[string]string{"ECHOTWIN_STALL": "-1s"}, "ECHOTWIN_STALL in seconds: -1 is not between 1 and 3600"},
 	} {
 		_, err := readConfig(nil, env(tt.env))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: got %v, want an error that names %q", maps.Collect(maps.All(tt.env)), err, tt.want)
 		}
+	}
+}
+
+// An address may hold a password, which is no matter for a log.
+func TestConfigKeepsPasswordsToItself(t *testing.T) {
+	_, err := readConfig(nil, env(map[string]string{"MQTT_URL": "http://plant:geheim@broker"}))
+	if err == nil || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("got %v, want an error without the password", err)
+	}
+}
+
+func TestConfigTakesAddressesAsPeopleWriteThem(t *testing.T) {
+	for _, m := range []map[string]string{
+		{"ECHOTWIN_ORIGINS": "https://panel.example.com,http://10.0.0.5:8080/,HTTPS://Panel.example.com"},
+		{"MQTT_URL": "mqtt://user:password@broker:1883?clientid=one"}, {"MQTT_URL": "mqtts://broker"}, {"MQTT_URL": "tcp://127.0.0.1:1883"}, {"MQTT_URL": "wss://broker/mqtt"},
+		{"OPENAI_BASE_URL": "http://localhost:11434/v1"}, {"OPENAI_BASE_URL": "https://api.openai.com/v1/"}, {"DRAIN": "0s"},
+	} {
+		if _, err := readConfig(nil, env(m)); err != nil {
+			t.Errorf("%v: %v", m, err)
+		}
+	}
+}
+
+// Rotation renames what it finds. A folder named by mistake was moved away
+// with all that was in it, and a log that could not be written stayed unsaid.
+func TestLogFileIsAFileOfItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	kept := filepath.Join(dir, "precious")
+	if err := os.WriteFile(kept, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir:                          "is a folder; want the name of a file in it",
+		os.DevNull:                   "no regular file",
+		filepath.Join(kept, "x.log"): "cannot be written to",
+	} {
+		_, _, err := newLogger(&config{LogFile: path, LogLevel: "info"})
+		if err == nil || !strings.Contains(err.Error(), "--log-file (ECHOTWIN_LOG_FILE)") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error that names the setting and says %q", path, err, want)
+		}
+	}
+	if _, err := os.Stat(kept); err != nil {
+		t.Errorf("what was in the folder: %v", err)
+	}
+	path := filepath.Join(dir, "new", "echotwin.log")
+	log, done, err := newLogger(&config{LogFile: path, LogLevel: "info"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("written")
+	done.Close()
+	if b, err := os.ReadFile(path); err != nil || !strings.Contains(string(b), "written") {
+		t.Errorf("the file has %q, %v", b, err)
 	}
 }

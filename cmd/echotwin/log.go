@@ -11,7 +11,10 @@ import (
 
 // newLogger logs to standard output, and to a rotated file when one is set
 // (P6). Close it last.
-func newLogger(c *config) (*slog.Logger, io.Closer) {
+func newLogger(c *config) (*slog.Logger, io.Closer, error) {
+	if err := checkLogFile(c.LogFile); err != nil {
+		return nil, nil, err
+	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(strings.ToUpper(c.LogLevel))) // the configuration allows only its words
 	var w io.Writer = os.Stdout
@@ -20,5 +23,5 @@ func newLogger(c *config) (*slog.Logger, io.Closer) {
 		f := &lumberjack.Logger{Filename: c.LogFile, MaxSize: 20 /* MB */, MaxBackups: 5, Compress: true}
 		w, closer = io.MultiWriter(os.Stdout, f), f
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), closer
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})), closer, nil
 }

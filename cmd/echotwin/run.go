@@ -38,7 +38,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, ready f
 
 // serve is the server.
 func serve(ctx context.Context, cfg *config, ready func(addresses)) error {
-	log, closeLog := newLogger(cfg)
+	log, closeLog, err := newLogger(cfg)
+	if err != nil {
+		return err
+	}
 	defer closeLog.Close()
 	if err := prepare(cfg, log); err != nil {
 		return err
