@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"log/slog"
+	"net/url"
 
 	"echotwin/realtime"
 	"echotwin/realtime/mqtt"
@@ -37,6 +38,12 @@ func (d demoLine) authenticate(username, password string) (mqtt.Credential, bool
 	return mqtt.Credential{Owns: func(thing string) bool { return realtime.Match(demoThings, thing) }}, true
 }
 
-func (d demoLine) run(ctx context.Context, addr string, log *slog.Logger) error {
-	return simulator.Run(ctx, simulator.Config{Addr: addr, Username: demoUser, Password: d.password, Log: log})
+// run has the line's devices speak through our door, or through an outside
+// broker as whoever we are there: it does not know the line's credentials.
+func (d demoLine) run(ctx context.Context, outside string, door *mqtt.Door, log *slog.Logger) error {
+	to := simulator.Config{URL: outside, Log: log}
+	if outside == "" {
+		to.URL = (&url.URL{Scheme: "mqtt", User: url.UserPassword(demoUser, d.password), Host: door.Addr()}).String()
+	}
+	return simulator.Run(ctx, to)
 }

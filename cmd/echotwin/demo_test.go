@@ -2,9 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
+
+	mochi "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 const conveyor = "plant/line1/conveyor-2"
@@ -68,6 +74,35 @@ func TestDemoLineHasItsInstruments(t *testing.T) {
 	_, body := c.do("GET", "/api/things?path=plant/line1/**", "")
 	if tds := decode[[]map[string]any](t, body); len(tds) < len(things) {
 		t.Errorf("%d Thing Descriptions, want at least %d", len(tds), len(things))
+	}
+}
+
+// plantOnly is who a foreign broker lets in.
+type plantOnly struct{ mochi.HookBase }
+
+func (*plantOnly) Provides(b byte) bool {
+	return b == mochi.OnConnectAuthenticate || b == mochi.OnACLCheck
+}
+func (*plantOnly) OnACLCheck(*mochi.Client, string, bool) bool { return true }
+func (*plantOnly) OnConnectAuthenticate(_ *mochi.Client, pk packets.Packet) bool {
+	return string(pk.Connect.Username) == "plant" && string(pk.Connect.Password) == "secret"
+}
+
+// With MQTT_URL the line speaks through that broker, as whoever we are there.
+// It used to take the address for host and port, and end the server.
+func TestDemoLineSpeaksThroughAnOutsideBroker(t *testing.T) {
+	broker := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
+	l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: "127.0.0.1:0"})
+	if err := errors.Join(broker.AddHook(new(plantOnly), nil), broker.AddListener(l), broker.Serve()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { broker.Close() })
+	a, _ := start(t, settings(t, map[string]string{"ECHOTWIN_DEMO": "true", "MQTT_URL": "mqtt://plant:secret@" + l.Address()}))
+	c := signIn(t, a)
+	eventually(t, "a reading comes through the broker", func() bool { return c.value("plant/line1/pump", "pressure") != "" })
+	code, body := c.do("POST", "/api/things/"+conveyor+"/actions/setSpeed", `{"speed":40}`)
+	if code != 200 || decode[struct{ Status string }](t, body).Status != "done" {
+		t.Errorf("setSpeed 40: %d %s", code, body)
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 		if ctx.Err() != nil {
 			return stopped // it was to stop before it served
 		}
-		return errors.Join(fmt.Errorf("the web server (PORT): %w", err), stopped)
+		return errors.Join(fmt.Errorf("the web server (HOST, PORT): %w", err), stopped)
 	}
 	web := &http.Server{Handler: s.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
@@ -52,7 +52,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 		return nil
 	})
 	if s.cfg.demo() {
-		g.Go(func() error { return s.demo.run(gctx, s.door.Addr(), s.log) })
+		g.Go(func() error { return s.demo.run(gctx, s.cfg.MQTTURL, s.door, s.log) })
 	}
 	a := addresses{HTTP: listener.Addr().String()}
 	if s.door != nil {

@@ -85,14 +85,15 @@ func (d *device) run(ctx context.Context, cfg Config) {
 }
 
 func (d *device) connection(life context.Context, cfg Config, log *slog.Logger) autopaho.ClientConfig {
+	door := *cfg.door
+	door.User, door.RawQuery = nil, ""
 	c := autopaho.ClientConfig{
-		ServerUrls:                    []*url.URL{{Scheme: "mqtt", Host: cfg.Addr}},
+		ServerUrls:                    []*url.URL{&door},
 		KeepAlive:                     15,
 		CleanStartOnInitialConnection: true,
 		ConnectTimeout:                5 * time.Second,
 		ReconnectBackoff:              autopaho.NewExponentialBackoff(100*time.Millisecond, 5*time.Second, 300*time.Millisecond, 2),
-		ConnectUsername:               cfg.Username,
-		ConnectPassword:               []byte(cfg.Password),
+		ConnectUsername:               cfg.door.User.Username(),
 		WillMessage:                   &paho.WillMessage{Topic: "status/" + site + d.name, Payload: []byte("offline"), QoS: 1},
 		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { go d.appear(life, cm, log) },
 		OnConnectError:                func(err error) { log.Debug("the door does not answer", "err", err) },
@@ -103,6 +104,9 @@ func (d *device) connection(life context.Context, cfg Config, log *slog.Logger) 
 			cp.Properties.ReceiveMaximum = paho.Uint16(backlog) // paho makes room for so many at once
 			return cp, nil
 		},
+	}
+	if password, ok := cfg.door.User.Password(); ok {
+		c.ConnectPassword = []byte(password)
 	}
 	c.ClientConfig = paho.ClientConfig{
 		ClientID:          "demo-" + d.name,

@@ -115,7 +115,7 @@ func run(t *testing.T, cfg simulator.Config) (stop func()) {
 func TestLineSpeaksToADoor(t *testing.T) {
 	s := newStore()
 	door := openDoor(t, "127.0.0.1:0", s, mqtt.Config{})
-	stop := run(t, simulator.Config{Addr: door.Addr(), Seed: 1})
+	stop := run(t, simulator.Config{URL: "mqtt://" + door.Addr(), Seed: 1})
 
 	s.until(t, "every thing has said everything", func() bool {
 		for _, b := range simulator.Things() {
@@ -162,7 +162,7 @@ func TestLineSpeaksToADoor(t *testing.T) {
 func TestConveyorObeys(t *testing.T) {
 	s := newStore()
 	door := openDoor(t, "127.0.0.1:0", s, mqtt.Config{})
-	run(t, simulator.Config{Addr: door.Addr(), Seed: 1, Speed: 10})
+	run(t, simulator.Config{URL: "mqtt://" + door.Addr(), Seed: 1, Speed: 10})
 	const belt = "plant/line1/conveyor-2"
 	s.until(t, "the belt runs", func() bool { return s.status[belt] == "online" && s.telemetry[belt]["speed"] == 80.0 })
 
@@ -197,7 +197,7 @@ func TestDevicesComeBackWithTheDoor(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	run(t, simulator.Config{Addr: addr, Seed: 1}) // before there is a door
+	run(t, simulator.Config{URL: "mqtt://" + addr, Seed: 1}) // before there is a door
 
 	all := func(s *store) func() bool {
 		return func() bool {
@@ -224,7 +224,7 @@ func TestDevicesSignIn(t *testing.T) {
 	door := openDoor(t, "127.0.0.1:0", s, mqtt.Config{Authenticate: func(u, p, _ string) (mqtt.Credential, bool) {
 		return mqtt.Credential{Owns: func(thing string) bool { return strings.HasPrefix(thing, "plant/line1/") }}, u == "demo" && p == "secret"
 	}})
-	run(t, simulator.Config{Addr: door.Addr(), Username: "demo", Password: "secret"})
+	run(t, simulator.Config{URL: "mqtt://demo:secret@" + door.Addr()})
 	s.until(t, "the belt has signed in", func() bool { return s.count["plant/line1/conveyor-1"] > 0 })
 	s.until(t, "it may hear its commands", func() bool { return s.status["plant/line1/conveyor-1"] == "online" })
 	if err := door.Send(t.Context(), "plant/line1/conveyor-1", "setSpeed", "1", []byte(`{"speed":60}`)); err != nil {
@@ -233,7 +233,7 @@ func TestDevicesSignIn(t *testing.T) {
 }
 
 func TestBadAddress(t *testing.T) {
-	if err := simulator.Run(t.Context(), simulator.Config{Addr: "nowhere"}); err == nil {
+	if err := simulator.Run(t.Context(), simulator.Config{URL: "nowhere"}); err == nil {
 		t.Error("an address without a port was taken")
 	}
 }

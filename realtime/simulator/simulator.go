@@ -2,8 +2,9 @@ package simulator
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -17,11 +18,12 @@ const maxBehind = time.Second
 
 // Config says which door the line's devices use.
 type Config struct {
-	Addr               string  // host:port of the MQTT door
-	Username, Password string  // for every device; empty for an open door
-	Seed               uint64  // of everything that is left to chance
-	Speed              float64 // seconds of the line in one second; zero means 1
-	Log                *slog.Logger
+	URL   string  // of the MQTT door: mqtt://host:port, with user:password@ where it is not open, or mqtts://…
+	Seed  uint64  // of everything that is left to chance
+	Speed float64 // seconds of the line in one second; zero means 1
+	Log   *slog.Logger
+
+	door *url.URL // URL, read
 }
 
 // Run runs the line and its devices until ctx ends. The devices say that they
@@ -33,8 +35,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if cfg.Speed <= 0 {
 		cfg.Speed = 1
 	}
-	if _, _, err := net.SplitHostPort(cfg.Addr); err != nil {
-		return err
+	var err error
+	if cfg.door, err = url.Parse(cfg.URL); err != nil || cfg.door.Host == "" {
+		return fmt.Errorf("simulator: %q is no address of an MQTT door, such as mqtt://127.0.0.1:1883", cfg.URL)
 	}
 	all, err := specs()
 	if err != nil {
