@@ -65,12 +65,12 @@ func TestTooManyMessages(t *testing.T) {
 		c.say(`{"type":"ping","id":%d}`, i)
 	}
 	pongs, refused := 0, 0
-	for range 60 {
+	for i := range 60 {
 		switch f := c.next(); f.Type {
 		case "pong":
 			pongs++
 		case "error":
-			if refused++; f.Code != "too_many" || *f.Maximum != 20 || !strings.Contains(f.Message, "at most 20 messages a second") {
+			if refused++; f.Code != "too_many" || *f.Maximum != 20 || !strings.Contains(f.Message, "at most 20 messages a second") || string(f.ID) != strconv.Itoa(i) {
 				t.Errorf("%s", f.raw)
 			}
 		}

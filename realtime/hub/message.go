@@ -84,6 +84,17 @@ func parse(b []byte) (message, *realtime.Problem) {
 	return m, nil
 }
 
+// idIn is the id of a frame of which nothing else is read.
+func idIn(b []byte) json.RawMessage {
+	var m struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if json.Unmarshal(b, &m) != nil {
+		return nil
+	}
+	return plainID(m.ID)
+}
+
 // plainID is the id when it is a short string or number, else nil.
 func plainID(id json.RawMessage) json.RawMessage {
 	if len(id) == 0 || len(id) > maxID {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -104,7 +105,7 @@ func (r *reader) hear(op byte, body []byte) bool {
 func (r *reader) message(kind byte, b []byte) bool {
 	c := r.conn
 	if !r.allow.take() {
-		r.hub.tooFast(c)
+		r.hub.tooFast(c, idIn(b))
 		return true
 	}
 	m, problem := parse(b)
@@ -147,11 +148,12 @@ func (r *reader) ended(code int, err error) {
 }
 
 // tooFast answers a message beyond the limit, which is not done, and lets the
-// client's line fill up for a moment.
-func (h *Hub) tooFast(c *conn) {
+// client's line fill up for a moment. Who pairs answers with questions needs the
+// id of this one as much as that of any other.
+func (h *Hub) tooFast(c *conn, id json.RawMessage) {
 	most := h.limits.Messages
 	c.shard.post(func(s *shard) {
-		s.sayError(c, nil, &realtime.Problem{Code: realtime.CodeTooMany, Maximum: &most, Message: fmt.Sprintf("at most %v messages a second; this one was not done", most)})
+		s.sayError(c, id, &realtime.Problem{Code: realtime.CodeTooMany, Maximum: &most, Message: fmt.Sprintf("at most %v messages a second; this one was not done", most)})
 	})
 	time.Sleep(min(time.Duration(float64(time.Second)/h.limits.Messages), time.Second))
 }
