@@ -58,6 +58,15 @@ func newConn(id, user string, cred Credential, cl *mochi.Client) *conn {
 	}
 }
 
+// name is the connection for people: the device and its client id.
+func (c *conn) name() string {
+	user, client, _ := strings.Cut(c.id, "\x00")
+	if user == "" {
+		return clip(client, 80)
+	}
+	return user + "/" + clip(client, 80)
+}
+
 func (c *conn) tell(n News) {
 	if c.told != nil {
 		c.told(n)
@@ -263,7 +272,7 @@ func (b *broker) leave(c *conn) {
 	if errors.Is(c.cl.StopCause(), packets.CodeDisconnect) {
 		return // it said goodbye, so its will is void
 	}
-	b.log.Debug("a device's connection ended without DISCONNECT", "client", c.id, "cause", c.cl.StopCause())
+	b.log.Debug("a device's connection ended without DISCONNECT", "client", c.name(), "cause", c.cl.StopCause())
 	if c.will != nil {
 		b.lastWord(c, c.will.TopicName, c.will.Payload)
 	}

@@ -206,7 +206,7 @@ func (h *hook) OnSubscribed(cl *mochi.Client, pk packets.Packet, codes []byte) {
 	}
 	for i, f := range pk.Filters {
 		if codes[i] >= packets.ErrUnspecifiedError.Code {
-			h.b.desk.count("subscription", 1, "a subscription was refused", "client", c.id, "filter", clip(f.Filter, 80))
+			h.b.desk.count("subscription", 1, "a subscription was refused", "client", c.name(), "filter", clip(f.Filter, 80))
 			c.tell(News{Refused: "it asked for messages that it may not hear: " + clip(f.Filter, 80)})
 			continue
 		}
@@ -253,7 +253,7 @@ func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, e
 	c.spoke()
 	v5, qos := cl.Properties.ProtocolVersion == 5, pk.FixedHeader.Qos
 	if v5 && qos == 2 {
-		h.b.desk.count("protocol", 1, "a device used QoS 2 though told that 1 is the maximum", "client", c.id)
+		h.b.desk.count("protocol", 1, "a device used QoS 2 though told that 1 is the maximum", "client", c.name())
 		_ = h.b.server.DisconnectClient(cl, packets.ErrQosNotSupported)
 		return pk, packets.ErrRejectPacket
 	}

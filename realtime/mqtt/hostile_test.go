@@ -13,6 +13,15 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
+// A log and a refusal name a device as its owner does, not with a NUL in it.
+func TestConnectionsHaveNamesForPeople(t *testing.T) {
+	for id, want := range map[string]string{"\x00sensor-1": "sensor-1", "press-1\x00esp32": "press-1/esp32", "press-1\x00": "press-1/"} {
+		if got := (&conn{id: id}).name(); got != want {
+			t.Errorf("%q is called %q, want %q", id, got, want)
+		}
+	}
+}
+
 func TestFloodOfQoS0IsStoredInOrder(t *testing.T) {
 	d, s := open(t, Config{})
 	r := dial311(t, d.Addr(), connect311("flood", "", "", ""))

@@ -55,14 +55,14 @@ func (b *broker) take(c *conn, name string, payload []byte, qos byte, giveUp <-c
 	if p := refusal(err); p != nil {
 		b.refuse(c, t.thing, p)
 	} else {
-		b.desk.count(realtime.CodeUnavailable, 1, "what a device said could not be stored", "thing", t.thing, "client", c.id, "err", err)
+		b.desk.count(realtime.CodeUnavailable, 1, "what a device said could not be stored", "thing", t.thing, "client", c.name(), "err", err)
 	}
 	return err
 }
 
 // refuse keeps account of what c said and was not taken, and tells of it.
 func (b *broker) refuse(c *conn, thing string, p *realtime.Problem) {
-	b.desk.refuse(thing, p, c.id, 1)
+	b.desk.refuse(thing, p, c.name(), 1)
 	c.partly(p)
 }
 
