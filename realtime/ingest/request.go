@@ -86,11 +86,18 @@ func (r *request) rejectFlaw(at place) {
 	r.reject(p)
 }
 
+func plural(n int) string {
+	if n == 1 {
+		return "problem"
+	}
+	return "problems"
+}
+
 // problem is the error of a request in which nothing was right.
 func (r *request) problem() error {
 	p := r.answer.Rejected[0]
 	if n := r.answer.RejectedTotal - 1; n > 0 {
-		p.Message = fmt.Sprintf("%s (and %d more problems)", p.Message, n)
+		p.Message = fmt.Sprintf("%s (and %d more %s)", p.Message, n, plural(n))
 	}
 	return &p
 }

@@ -177,8 +177,11 @@ func check(t *testing.T, payload string, a Answer, err error, m *memory, kept st
 	if !errors.As(err, &p) || p.Code != a.Rejected[0].Code || p.At != a.Rejected[0].At || !strings.HasPrefix(p.Message, a.Rejected[0].Message) {
 		t.Errorf("%s: the error is %v", payload, err)
 	}
-	if more := fmt.Sprintf("(and %d more problems)", len(told)-1); len(told) > 1 && !strings.Contains(p.Message, more) {
+	if more := fmt.Sprintf("(and %d more problem", len(told)-1); len(told) > 1 && !strings.Contains(p.Message, more) {
 		t.Errorf("%s: the error is %v, without the number of the others", payload, err)
+	}
+	if len(told) == 2 && strings.Contains(p.Message, "problems") {
+		t.Errorf("%s: the error is %v, of one other problem", payload, err)
 	}
 }
 
