@@ -2,12 +2,15 @@ package server
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -23,8 +26,42 @@ const (
 	bodyTime = 20 * time.Second
 )
 
-// body reads the whole of a request's body. More than limit is 413.
+// body reads the whole of a request's body, gzip or not. More than limit is
+// 413, of what was sent as of what is in it.
 func body(c echo.Context, limit int64) ([]byte, error) {
+	b, err := sentBody(c, limit)
+	if err != nil {
+		return nil, err
+	}
+	switch coding := strings.ToLower(c.Request().Header.Get(echo.HeaderContentEncoding)); coding {
+	case "", "identity":
+		return b, nil
+	case "gzip", "x-gzip":
+		return unzipped(b, limit)
+	default:
+		c.Response().Header().Set(echo.HeaderAcceptEncoding, "gzip")
+		return nil, echo.NewHTTPError(http.StatusUnsupportedMediaType, "a body may have the Content-Encoding gzip or none, not "+clip(coding))
+	}
+}
+
+// unzipped never holds more than limit, whatever a small body would become.
+func unzipped(b []byte, limit int64) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, problem(realtime.CodeMalformed, "the body is not gzip, as its Content-Encoding says")
+	}
+	plain, err := io.ReadAll(io.LimitReader(z, limit+1))
+	switch {
+	case err != nil:
+		return nil, problem(realtime.CodeMalformed, "the body's gzip is damaged or broke off")
+	case int64(len(plain)) > limit:
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	return plain, nil
+}
+
+// sentBody is the body as it came.
+func sentBody(c echo.Context, limit int64) ([]byte, error) {
 	rc := http.NewResponseController(c.Response())
 	// The deadline is taken back afterwards, or it would end what the handler
 	// does next: a stream, or a command that waits for its device.
@@ -64,11 +101,35 @@ func decode(c echo.Context, limit int64, into any) error {
 	case len(bytes.TrimSpace(b)) == 0:
 		return problem(realtime.CodeMalformed, "the body is empty; want a JSON object")
 	case errors.As(err, &typ) && typ.Field != "":
-		return &realtime.Problem{Code: realtime.CodeMalformed, Message: "want " + typ.Type.String() + ", got a " + typ.Value, At: "/" + typ.Field}
+		return &realtime.Problem{Code: realtime.CodeMalformed, Message: "want " + kindOf(typ.Type) + ", got " + article(typ.Value), At: "/" + typ.Field}
 	case errors.As(err, &syntax):
 		return problem(realtime.CodeMalformed, "the body is not JSON: at byte %d, %s", syntax.Offset, syntax.Error())
 	}
 	return problem(realtime.CodeMalformed, "the body is not the JSON object that is wanted here")
+}
+
+// kindOf is a Go type in the words of JSON.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a number"
+}
+
+// article puts a or an before what encoding/json found: array, object, string,
+// bool, or number with its digits.
+func article(found string) string {
+	if strings.HasPrefix(found, "array") || strings.HasPrefix(found, "object") {
+		return "an " + found
+	}
+	return "a " + found
 }
 
 // formBody reads a body that an HTML form, or an OAuth2 client, sends.
@@ -82,6 +143,17 @@ func formBody(c echo.Context) (url.Values, error) {
 		return nil, problem(realtime.CodeMalformed, "the body is not a form: want grant_type=password&username=…&password=…")
 	}
 	return form, nil
+}
+
+// plainJSON writes < > and & as they are: what it writes is never part of a page,
+// and people read it in a terminal.
+type plainJSON struct{ echo.DefaultJSONSerializer }
+
+func (plainJSON) Serialize(c echo.Context, v any, indent string) error {
+	enc := json.NewEncoder(c.Response())
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	return enc.Encode(v)
 }
 
 // noStore marks an answer as nobody else's and only of this moment.

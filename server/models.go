@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -161,9 +162,12 @@ func idOf(doc []byte, what, example string) (string, error) {
 	var named struct {
 		ID *string `json:"id"`
 	}
+	var syntax *json.SyntaxError
 	switch err := json.Unmarshal(doc, &named); {
-	case err != nil:
-		return "", problem(realtime.CodeMalformed, "the body is not %s, which is a JSON object: %v", what, err)
+	case errors.As(err, &syntax):
+		return "", problem(realtime.CodeMalformed, "the body is not %s, which is a JSON object: at byte %d, %s", what, syntax.Offset, syntax.Error())
+	case err != nil: // of another type, and what Go calls that is nobody's business
+		return "", problem(realtime.CodeMalformed, "the body is not %s, which is a JSON object with a string as its id", what)
 	case named.ID == nil:
 		return "", &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: what + " that is added needs an id, such as " + example}
 	}

@@ -147,6 +147,7 @@ func New(d Deps) (*Server, error) {
 	if s.pages, err = loadPages(d.Web); err != nil {
 		return nil, err
 	}
+	s.echo.JSONSerializer = plainJSON{}
 	s.echo.Logger.SetOutput(io.Discard) // everything goes through Log
 	s.echo.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
 	if err := s.middleware(); err != nil {

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"net/http"
 	"strings"
@@ -92,6 +94,43 @@ func TestWhoMaySpeakForAThing(t *testing.T) {
 	}
 	if _, ok := DeviceAuth(s.Auth)("pump-1", "x", "127.0.0.1"); ok {
 		t.Error("the door is open")
+	}
+}
+
+// Agents such as Telegraf compress what they send. It was taken for broken
+// JSON; and a small body must not become a large one here.
+func TestReadingsMayBeCompressed(t *testing.T) {
+	s := newLine(t)
+	s.login()
+	zip := func(text string) string {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		w.Write([]byte(text))
+		w.Close()
+		return b.String()
+	}
+	good := zip(`{"speed":60.4}`)
+	s.do("POST", "/api/telemetry/plant/pump", good, "Content-Encoding: gzip").want(t, 202, "")
+	s.do("POST", "/api/telemetry/plant/pump", `{"speed":61}`, "Content-Encoding: identity").want(t, 202, "")
+	s.settle()
+	if got := strings.TrimSpace(s.get("/api/things/plant/pump/properties/speed").body); got != "61" {
+		t.Errorf("shown is %s", got)
+	}
+	for _, tt := range []struct {
+		name, coding, body string
+		status             int
+		code               string
+	}{
+		{"plain, and said to be gzip", "gzip", `{"speed":1}`, 400, "malformed"},
+		{"cut", "gzip", good[:len(good)-6], 400, "malformed"},
+		{"a bomb", "gzip", zip(strings.Repeat(" ", ingest.MaxPayload) + `{"speed":1}`), 413, "too_large"},
+		{"another coding", "br", good, 415, "unsupported_media_type"},
+	} {
+		a := s.do("POST", "/api/telemetry/plant/pump", tt.body, "Content-Encoding: "+tt.coding)
+		a.want(t, tt.status, tt.code)
+		if tt.status == 415 && a.Header.Get("Accept-Encoding") != "gzip" {
+			t.Errorf("%s: it is not said what would do", tt.name)
+		}
 	}
 }
 

@@ -15,14 +15,16 @@ import (
 // descriptionBody bounds a description that is sent; twin has the exact limit.
 const descriptionBody = 512 << 10
 
-// tagsOf are the entity tags of a conditional header; nil when it is not there.
-// A weak tag is none of ours.
+// tagsOf are the entity tags of a conditional header; nil when it is not there. A
+// weak tag is ours, too: a proxy that compresses makes them of ours, and what is
+// in the document is the same. Were it refused with If-Match, nobody behind such
+// a proxy could write.
 func tagsOf(c echo.Context, header string) []string {
 	var tags []string
 	for _, line := range c.Request().Header.Values(header) {
 		for _, t := range strings.Split(line, ",") {
 			t = strings.TrimSpace(t)
-			tags = append(tags, strings.TrimSuffix(strings.TrimPrefix(t, `"`), `"`))
+			tags = append(tags, strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(t, "W/"), `"`), `"`))
 		}
 	}
 	return tags
