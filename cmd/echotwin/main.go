@@ -3,17 +3,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // so that a second signal ends the process at once
-	if err := run(ctx, os.Args[1:], os.Getenv, func(addresses) {}); err != nil {
+	if err := run(untilStopped(), os.Args[1:], os.Getenv, func(addresses) {}); err != nil {
 		fmt.Fprintln(os.Stderr, "echotwin:", err)
 		os.Exit(1)
 	}

@@ -11,10 +11,8 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -75,9 +73,7 @@ func start(t testing.TB, env map[string]string) (addresses, func()) {
 // process that it can kill.
 func TestMain(m *testing.M) {
 	if os.Getenv("ECHOTWIN_TEST_SERVE") != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		if err := run(ctx, nil, os.Getenv, func(a addresses) { fmt.Printf("%s %s\n", a.HTTP, a.MQTT) }); err != nil {
+		if err := run(untilStopped(), nil, os.Getenv, func(a addresses) { fmt.Printf("%s %s\n", a.HTTP, a.MQTT) }); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -87,9 +83,12 @@ func TestMain(m *testing.M) {
 }
 
 // startProcess starts the server as a process of its own.
-func startProcess(t testing.TB, env map[string]string) (addresses, *exec.Cmd) {
+func startProcess(t testing.TB, env map[string]string, change ...func(*exec.Cmd)) (addresses, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	for _, c := range change {
+		c(cmd)
+	}
 	cmd.Env = append(os.Environ(), "ECHOTWIN_TEST_SERVE=1")
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
