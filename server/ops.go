@@ -149,7 +149,14 @@ func knownMethod(m string) string {
 	return "other"
 }
 
-// logRequest logs writes and refusals at info and everything else at debug: a
+// routine says whether a POST is one of those that come all day long: readings,
+// and the questions of Grafana. A line for each would push what matters out of
+// the log within minutes.
+func routine(path string) bool {
+	return path == "/api/telemetry" || strings.HasPrefix(path, telemetryPrefix) || strings.HasPrefix(path, prometheusPrefix)
+}
+
+// logRequest logs writes and refusals at info, and all that is routine at debug: a
 // dashboard asks a lot. Queries are left out, since tickets stand there.
 func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -160,7 +167,7 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		switch {
 		case status >= 500:
 			level = slog.LevelError
-		case status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead:
+		case status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead && !routine(r.URL.Path):
 			level = slog.LevelInfo
 		}
 		if !s.log.Enabled(r.Context(), level) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -131,6 +132,24 @@ func TestReadingsMayBeCompressed(t *testing.T) {
 		if tt.status == 415 && a.Header.Get("Accept-Encoding") != "gzip" {
 			t.Errorf("%s: it is not said what would do", tt.name)
 		}
+	}
+}
+
+// A device that reports ten times a second, and Grafana, which asks by POST,
+// wrote a line each time, and what mattered was soon rotated away.
+func TestRoutinePostsDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	s := newLine(t, func(d *Deps) { d.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	s.login()
+	s.do("POST", "/api/telemetry/plant/pump", `{"speed":60.4}`).want(t, 202, "")
+	s.do("POST", "/api/telemetry", `{"plant/pump":{"speed":60.4}}`).want(t, 202, "")
+	s.do("POST", "/prometheus/api/v1/query", "query=1")
+	s.do("POST", "/api/telemetry/plant/pump", `{`).want(t, 400, "malformed")
+	if n := strings.Count(log.String(), "path=/api/telemetry"); n != 1 || !strings.Contains(log.String(), "status=400") {
+		t.Errorf("%d lines about readings, want one, of what was refused:\n%s", n, log.String())
+	}
+	if !strings.Contains(log.String(), "path=/api/login") {
+		t.Errorf("the sign-in is not logged:\n%s", log.String())
 	}
 }
 
