@@ -134,8 +134,18 @@ func limitKeepalive(cl *mochi.Client) {
 // OnConnectAuthenticate has nothing left to ask.
 func (h *hook) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
 
-// OnPacketEncode announces our limits, which mochi keeps but does not tell.
-func (h *hook) OnPacketEncode(_ *mochi.Client, pk packets.Packet) packets.Packet {
+// OnPacketEncode announces our limits, which mochi keeps but does not tell. Two
+// refusals of CONNECT have codes of their own before MQTT 5, which mochi does
+// not use: the version, and an empty client id of a session that is to be kept.
+func (h *hook) OnPacketEncode(cl *mochi.Client, pk packets.Packet) packets.Packet {
+	if v := cl.Properties.ProtocolVersion; pk.FixedHeader.Type == packets.Connack && v != 5 && pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
+		switch {
+		case v < 3 || v > 5:
+			pk.ReasonCode = packets.Err3UnsupportedProtocolVersion.Code
+		case pk.ReasonCode == packets.ErrUnspecifiedError.Code:
+			pk.ReasonCode = packets.Err3ClientIdentifierNotValid.Code
+		}
+	}
 	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode < packets.ErrUnspecifiedError.Code {
 		pk.Properties.MaximumPacketSize = maxPacket
 		pk.Properties.MaximumQos, pk.Properties.MaximumQosFlag = 1, true

@@ -22,6 +22,31 @@ func TestConnectionsHaveNamesForPeople(t *testing.T) {
 	}
 }
 
+// Before MQTT 5 a refusal of CONNECT is one of five numbers, and clients look
+// them up to say what is wrong.
+func TestRefusedConnectHasACodeOfItsProtocol(t *testing.T) {
+	d, _ := open(t, Config{})
+	connect := func(name string, version, flags byte, id string) []byte {
+		body := append([]byte{0, byte(len(name))}, name...)
+		body = append(body, version, flags, 0, 60, 0, byte(len(id)))
+		body = append(body, id...)
+		return append([]byte{0x10, byte(len(body))}, body...)
+	}
+	for _, tt := range []struct {
+		name string
+		pk   []byte
+		code byte
+	}{
+		{"MQTT 3.1", connect("MQIsdp", 3, 2, "x"), 1},
+		{"a version to come", connect("MQTT", 9, 2, "x"), 1},
+		{"a nameless session to be kept", connect("MQTT", 4, 0, ""), 2},
+	} {
+		r := dialRaw(t, d.Addr())
+		r.send(tt.pk)
+		r.want(0x20, 0, tt.code)
+	}
+}
+
 func TestFloodOfQoS0IsStoredInOrder(t *testing.T) {
 	d, s := open(t, Config{})
 	r := dial311(t, d.Addr(), connect311("flood", "", "", ""))
