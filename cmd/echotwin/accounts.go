@@ -80,7 +80,7 @@ type accountCommands struct {
 
 // accountFlags say where the accounts are, and how to tell of them.
 type accountFlags struct {
-	URL     string `name:"url" env:"ECHOTWIN_URL" default:"http://localhost:3000" help:"Address of a running server, for user, token and device."`
+	URL     string `name:"url" env:"ECHOTWIN_URL" help:"Address of a running server, for user, token and device; http://localhost:3000 when only a token is given."`
 	AsToken string `name:"token" env:"ECHOTWIN_TOKEN" help:"Token of an administrator for it. Without it the data folder itself is changed, and no server may run in it."`
 	JSON    bool   `name:"json" help:"Answer as the API does, in JSON."`
 }
@@ -93,6 +93,18 @@ type call struct {
 
 // accounts is the commands echotwin user, token and device.
 func accounts(ctx context.Context, c *commands, in io.Reader, out io.Writer) error {
+	at, err := serverAt(c.accounts().URL, c.accounts().AsToken)
+	if err != nil {
+		return err
+	}
+	if at == "" {
+		at = "http://localhost"                 // within answers
+		if !strings.HasSuffix(c.full, " add") { // something may be added before the first start
+			if err := c.kept(); err != nil {
+				return err
+			}
+		}
+	}
 	ask, err := c.call(in)
 	if err != nil {
 		return err
@@ -104,7 +116,7 @@ func accounts(ctx context.Context, c *commands, in io.Reader, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	body, err := ask.send(ctx, api, c.accounts().URL, token)
+	body, err := ask.send(ctx, api, at, token)
 	if err = errors.Join(err, done()); err != nil {
 		return err
 	}
@@ -251,7 +263,10 @@ func (c *commands) resetPassword(ctx context.Context, password string, out io.Wr
 		return err
 	}
 	defer s.bus.Close()
-	if err := s.auth.SetPassword(ctx, c.Accounts.User.Password.Name, password); err != nil {
+	name := c.Accounts.User.Password.Name
+	if err := s.auth.SetPassword(ctx, name, password); errors.Is(err, auth.ErrNotFound) {
+		return call{path: "/api/users/" + name}.noSuch()
+	} else if err != nil {
 		return err
 	}
 	word := "done"
@@ -347,6 +362,9 @@ func (a call) send(ctx context.Context, api http.RoundTripper, base, token strin
 	if res.StatusCode < 300 {
 		return b, nil
 	}
+	if res.StatusCode == http.StatusNotFound && a.method != http.MethodGet {
+		return nil, a.noSuch()
+	}
 	var f struct{ Error, At string }
 	if json.Unmarshal(b, &f) != nil || f.Error == "" {
 		return nil, fmt.Errorf("the server answers %s", res.Status)
@@ -355,6 +373,12 @@ func (a call) send(ctx context.Context, api http.RoundTripper, base, token strin
 		return nil, fmt.Errorf("%s: %s", strings.TrimPrefix(f.At, "/"), f.Error)
 	}
 	return nil, errors.New(f.Error)
+}
+
+// noSuch says what is not there: /api/users/ana is the user ana.
+func (a call) noSuch() error {
+	kind, name, _ := strings.Cut(strings.TrimPrefix(a.path, "/api/"), "/")
+	return fmt.Errorf("no such %s: %s", strings.TrimSuffix(kind, "s"), name)
 }
 
 // entry is a user, a token or a device as the API answers it.

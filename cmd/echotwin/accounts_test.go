@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -42,7 +44,10 @@ func TestAccountsOfAStoppedServer(t *testing.T) {
 		{"", "device add pump --things=plant/pump", "ed_"},
 		{"", "device add pump", "!things"},
 		{"", "device list", "plant/pump"},
-		{"", "device delete nothing", "!no such"},
+		{"", "device delete nothing", "!no such device: nothing"},
+		{"", "user role bob viewer", "!no such user: bob"},
+		{"battery staple\n", "user password bob", "!no such user: bob"},
+		{"", "token delete 5", "!no such token: 5"},
 		{"", "token add grafana --scope=read --expires=720h", "et_"},
 		{"", "token list", "grafana"},
 		{"", "user delete ana", "done"},
@@ -56,6 +61,23 @@ func TestAccountsOfAStoppedServer(t *testing.T) {
 		if (err != nil) != wrong || !strings.Contains(got, want) {
 			t.Errorf("echotwin %s: got %q, want %q", tt.args, got, tt.want)
 		}
+	}
+}
+
+// A mistake in the name of the folder made an empty one and listed its users;
+// --url without a token was not looked at, and the folder answered for the server.
+func TestAccountsOfWhatIsNotThere(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "plnat")
+	for _, args := range []string{"user list", "user delete ana", "token list", "device delete pump"} {
+		if got, err := line(t, missing, "", strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), "--data") {
+			t.Errorf("%s: got %q and %v, want an error that names --data", args, got, err)
+		}
+	}
+	if got, err := line(t, missing, "", "user", "list", "--url=http://plant.example"); err == nil || !strings.Contains(err.Error(), "--token") {
+		t.Errorf("a server without a token: got %q and %v", got, err)
+	}
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("the folder was made")
 	}
 }
 

@@ -143,18 +143,27 @@ func backupTo(ctx context.Context, c *commands) (err error) {
 	if c.Nats != "" {
 		return bus.ErrOutside
 	}
+	at, err := serverAt(c.Backup.URL, c.Backup.Token)
+	if err != nil {
+		return err
+	}
+	if at == "" {
+		if err := c.kept(); err != nil {
+			return err
+		}
+	}
 	w, done, err := output(c.Backup.File)
 	if err != nil {
 		return err
 	}
 	defer func() { err = done(err) }()
-	if c.Backup.Token == "" {
+	if at == "" {
 		if err = backupFolder(ctx, c.Data, w); err != nil {
 			return fmt.Errorf("%w (a running server wants --token of an administrator)", err)
 		}
 		return nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.Backup.URL, "/")+"/api/backup", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(at, "/")+"/api/backup", nil)
 	if err != nil {
 		return err
 	}

@@ -173,6 +173,24 @@ func flip(b []byte, at int) []byte {
 	return b
 }
 
+// A mistake in the name of the folder made a backup of nothing, and so did --url
+// without a token, both without a word.
+func TestBackupOfNothingIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	file, missing := filepath.Join(dir, "plant.backup"), filepath.Join(dir, "plnat")
+	for want, args := range map[string][]string{
+		"there is nothing of echotwin in the data folder " + missing: {"backup", file, "--data=" + missing},
+		"wants --token": {"backup", file, "--data=" + missing, "--url=http://plant.example"},
+	} {
+		if err := command(t, nil, args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: got %v, want an error that says %q", args, err, want)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestANewerDataFolderIsRefused(t *testing.T) {
 	env := settings(t, nil)
 	if err := os.MkdirAll(env["ECHOTWIN_DATA"], 0o700); err != nil {

@@ -32,10 +32,10 @@ var errIll = errors.New("something is wrong with the data folder, see above")
 // doctor looks through the data folder and says what it finds and would do.
 func doctor(ctx context.Context, c *commands, out io.Writer) error {
 	p := &patient{data: c.Data, fix: c.Doctor.Fix, out: out}
-	p.say("ok", "data folder %s", c.Data)
 	if info, err := os.Stat(c.Data); err != nil || !info.IsDir() {
-		return fmt.Errorf("there is no data folder %s", c.Data)
+		return fmt.Errorf("there is no data folder %s: name another with --data (ECHOTWIN_DATA)", c.Data)
 	}
+	p.say("ok", "data folder %s", c.Data)
 	known := p.version()
 	p.permissions()
 	p.disk(int64(c.DiskReserve))
