@@ -154,7 +154,9 @@ func newUnarchiver(r io.Reader) (*unarchiver, error) {
 func (u *unarchiver) entry() (string, []byte, error) {
 	h, err := u.t.Next()
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: it ends, or is damaged, after %s (%w)", errNotWhole, u.at, err)
+		// Not wrapped: io.EOF is what the end of a whole backup is, and tar says it,
+		// too, where a file was cut between two entries.
+		return "", nil, fmt.Errorf("%w: it ends, or is damaged, after %s (%v)", errNotWhole, u.at, err)
 	}
 	if h.Size > maxPart {
 		return "", nil, fmt.Errorf("%w: %s has %d bytes", errNotWhole, h.Name, h.Size)
@@ -164,7 +166,7 @@ func (u *unarchiver) entry() (string, []byte, error) {
 	}
 	b := u.buf[:h.Size]
 	if _, err := io.ReadFull(u.t, b); err != nil {
-		return "", nil, fmt.Errorf("%w: it ends within %s (%w)", errNotWhole, h.Name, err)
+		return "", nil, fmt.Errorf("%w: it ends within %s (%v)", errNotWhole, h.Name, err)
 	}
 	if got := strconv.FormatUint(uint64(crc32.Checksum(b, castagnoli)), 16); got != h.PAXRecords[sumRecord] {
 		return "", nil, fmt.Errorf("%w: %s is damaged, its checksum is %s and was %s", errNotWhole, h.Name, got, h.PAXRecords[sumRecord])

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -147,11 +149,24 @@ func TestBackupAndRestoreWhileRunning(t *testing.T) {
 // damagedBackups leave nothing behind and say where they are damaged.
 func damagedBackups(t *testing.T, whole []byte) {
 	t.Helper()
+	entries := entriesOf(t, whole)
+	// Where tar itself sees no more than the end of a file, every cut was taken for
+	// the end of the backup.
+	for _, at := range entries {
+		u, err := newUnarchiver(bytes.NewReader(whole[:at]))
+		for err == nil {
+			_, err = u.next()
+		}
+		if !errors.Is(err, errNotWhole) || errors.Is(err, io.EOF) {
+			t.Fatalf("cut at byte %d of %d, between two entries: %v", at, len(whole), err)
+		}
+	}
 	for what, data := range map[string][]byte{
 		"empty": nil, "no backup": []byte(strings.Repeat("hello ", 1000)),
-		"cut":         whole[:len(whole)/2],
-		"without end": whole[:len(whole)-3000],
-		"flipped":     flip(whole, bytes.LastIndex(whole, []byte(streamsPart+"LOG/"))+700), // in what follows that header
+		"cut":                whole[:len(whole)/2],
+		"cut before its end": whole[:entries[len(entries)-1]], // between two entries
+		"without end":        whole[:len(whole)-3000],
+		"flipped":            flip(whole, bytes.LastIndex(whole, []byte(streamsPart+"LOG/"))+700), // in what follows that header
 	} {
 		dir := filepath.Join(t.TempDir(), "data")
 		err := restore(t.Context(), bytes.NewReader(data), dir, false)
@@ -164,6 +179,26 @@ func damagedBackups(t *testing.T, whole []byte) {
 	}
 	if err := restore(t.Context(), bytes.NewReader(whole), filepath.Join(t.TempDir(), "data"), false); err != nil {
 		t.Error(err)
+	}
+}
+
+// entriesOf are the places where the entries of a tar file begin.
+func entriesOf(t *testing.T, file []byte) (at []int) {
+	t.Helper()
+	r := bytes.NewReader(file)
+	for tr := tar.NewReader(r); ; {
+		begins := (len(file) - r.Len() + 511) &^ 511
+		h, err := tr.Next()
+		if err == io.EOF {
+			return at
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, begins)
+		if _, err := io.CopyN(io.Discard, tr, h.Size); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
