@@ -177,7 +177,7 @@ func (g *gather) run() {
 		held := g.hold()
 		b := g.next()
 		g.commit(b)
-		g.pacer.learn(held, len(b.callers))
+		g.pacer.learn(held, len(b.callers), b.total.readings)
 		if failed := b.err != nil; failed != failing {
 			failing = failed
 			if failed { // once, not for every bundle of an outage

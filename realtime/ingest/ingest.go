@@ -16,9 +16,10 @@
 // Telemetry and its sisters return when the log has stored what they were
 // given. One goroutine appends to the log; what arrives while it does is
 // gathered into the next bundle, so that a thousand devices share one write
-// to the disk. While there are many writes telemetry waits up to 20 ms for
-// others, so that writes stay few. A lone reading does not wait, nor does one of
-// a sender that waits for each acknowledgement, nor anything but telemetry.
+// to the disk. While thousands of readings come each second telemetry waits up
+// to 20 ms for others, so that writes stay few. With less to do nothing waits,
+// nor does a sender that waits for each acknowledgement, nor anything but
+// telemetry.
 //
 // What waits for the disk is bounded; when it is full, callers wait for room. A
 // caller whose context ends stops waiting, with an error that wraps the
