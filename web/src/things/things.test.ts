@@ -33,6 +33,11 @@ describe("the tree", () => {
     expect(lines(treeOf(["a/b/c"], book(td("a/b/c"), td("a/b/d")), new Set()))).toEqual(["a - 1", "  a/b - 1", "    a/b/c 0"]);
     expect(lines(treeOf(["a/b/c"], book(), new Set([">a"])))).toEqual(["a - 1"]);
   });
+  it("counts what was found, and goes by number", () => {
+    const all = book(td("l/line10"), td("l/line9"), td("l/line9/m10"), td("l/line9/m9"));
+    expect(lines(treeOf([...all.keys()], all, new Set()))).toEqual(["l - 4", "  l/line9 2", "    l/line9/m9 0", "    l/line9/m10 0", "  l/line10 0"]);
+    expect(lines(treeOf(["l/line9/m9"], all, new Set()))).toEqual(["l - 1", "  l/line9 1", "    l/line9/m9 0"]);
+  });
   it("ends where links go in a circle", () => {
     const all = book(td("a", { links: [link("contains", "b")] }), td("b", { links: [link("contains", "a")] }));
     expect(lines(treeOf(["a", "b"], all, new Set()))).toEqual(["a 1", "  b 0"]);

@@ -8,10 +8,13 @@ export interface Row {
   depth: number;
   /** Whether it stands for a thing and not only for a part of paths. */
   thing: boolean;
-  /** How many things are below it. */
+  /** How many of the things that were found are below it. */
   below: number;
   open: boolean;
 }
+
+/** By number where there is one: m2 stands before m10. */
+const { compare: byName } = new Intl.Collator("en", { numeric: true });
 
 /** Links may go in circles; so deep is no plant. */
 const deepest = 12;
@@ -25,6 +28,10 @@ interface Node {
  * The things as one tree, flat and in order. A thing stands below those that
  * contain it; one that nothing contains stands below the thing or the part of
  * the path before its last segment. Of what was found its ancestors are shown, too.
+ *
+ * The server's tree (GET /api/tree) is another: each thing stands in one place of
+ * it, so that a place can be followed. Here one looks for things, in whatever was
+ * found a moment ago and wherever links of either side put it.
  * @param closed keys of rows whose children are not wanted
  */
 export function treeOf(found: readonly string[], descriptions: ReadonlyMap<string, Description>, closed: ReadonlySet<string>): Row[] {
@@ -32,6 +39,7 @@ export function treeOf(found: readonly string[], descriptions: ReadonlyMap<strin
   const want = [...found];
   const things = new Set(descriptions.keys());
   for (const id of found) things.add(id);
+  const sought = new Set(found);
   const parents = containers(descriptions);
   for (let id = want.pop(); id !== undefined; id = want.pop()) {
     if (nodes.has(id)) continue;
@@ -50,7 +58,7 @@ export function treeOf(found: readonly string[], descriptions: ReadonlyMap<strin
   const placed = new Set<string>();
   const walk = (ids: Iterable<string>, before: string, depth: number, line: readonly string[]): number => {
     let count = 0;
-    for (const id of [...ids].sort()) {
+    for (const id of [...ids].sort(byName)) {
       if (line.includes(id) || depth > deepest) continue;
       placed.add(id);
       const key = `${before}>${id}`;
@@ -58,12 +66,12 @@ export function treeOf(found: readonly string[], descriptions: ReadonlyMap<strin
       const at = rows.push(row);
       row.below = walk(nodes.get(id)?.children ?? [], key, depth + 1, [...line, id]);
       if (!row.open) rows.length = at;
-      count += row.below + (row.thing ? 1 : 0);
+      count += row.below + (sought.has(id) ? 1 : 0);
     }
     return count;
   };
   walk(roots, "", 0, []);
-  for (const id of [...nodes.keys()].sort()) if (!placed.has(id)) walk([id], "", 0, []);
+  for (const id of [...nodes.keys()].sort(byName)) if (!placed.has(id)) walk([id], "", 0, []);
   return rows;
 }
 
