@@ -33,6 +33,9 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	g.Go(func() error { return s.notify.Run(gctx) })
 	g.Go(func() error { return s.tellFaults(gctx) })
 	s.catchUp(ctx)
+	if err := s.things.Settle(ctx); err != nil && ctx.Err() == nil {
+		s.log.Error("removals that were cut short cannot be looked for", "error", err)
+	}
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.listenAddr())
 	if err != nil {

@@ -27,6 +27,8 @@ type alarm struct {
 	// another came in between, it does not count.
 	Last uint64 `json:"last"`
 	Seq  uint64 `json:"seq"`
+	// Stated is the bundle that said its limit, priority and message.
+	Stated uint64 `json:"stated,omitempty"`
 	// Rules is the version of the rules by the API that the newest step of the
 	// server knew. Who knows an older one keeps still.
 	Rules uint64 `json:"rules,omitempty"`
@@ -68,6 +70,7 @@ type alarms struct {
 	points    map[string]*point  // what raises them, by the alarm's id
 	pending   []*point           // whose state is not yet what the log has; each once
 	scanned   int64              // when all were looked at, ms
+	settled   uint64             // the bundle at which the log was read to its end; 0 before
 
 	raises [floodRaises + 1]int64 // when the newest were raised, ms, as a ring
 	raised int
@@ -249,6 +252,9 @@ func (al *alarm) moved(step string, s *alarmStep, ts time.Time) *alarm {
 		}
 		n.RuleID, n.Priority, n.Severity = s.Source, s.Priority, realtime.AlarmSeverity(s.Priority)
 		n.Limit, n.Unit, n.Message = s.Limit, s.Unit, clipTo(s.Message, maxAlarmMsg)
+		if s.Predicted > 0 && s.Limit != nil {
+			n.Predicted = &realtime.AlarmForecast{At: stamp(s.Predicted), Limit: *s.Limit}
+		}
 	default:
 		return nil
 	}
@@ -259,8 +265,11 @@ func (al *alarm) moved(step string, s *alarmStep, ts time.Time) *alarm {
 // step takes an alarm's next step and tells it as the wire's alarm frame has it.
 func (a *applying) step(n *alarm, step string, ts time.Time) {
 	n.Step, n.TS, n.Seq = step, ts, a.u.Seq
-	if step == realtime.AlarmCleared {
+	switch step {
+	case realtime.AlarmCleared:
 		n.Last = a.u.Seq
+	case realtime.AlarmRaised, realtime.AlarmChanged:
+		n.Stated = a.u.Seq
 	}
 	a.alarms.set(n)
 	body, err := json.Marshal(n.AlarmState)

@@ -72,7 +72,7 @@ func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record
 			}
 			continue
 		}
-		if s, changed := p.changed(al); changed && al.Active() {
+		if s, changed := p.changed(al, t.alarms.settled); changed && al.Active() {
 			s.After = al.Seq
 			add(al, realtime.AlarmChanged, s, now)
 			continue
@@ -150,10 +150,12 @@ const (
 	goneDescription = "the description was removed"
 )
 
-// changed is the step after which an alarm says what its rule says now. Only what
-// a rule by the API says is followed: descriptions have no order in which two
-// nodes could know them.
-func (p *point) changed(al *alarm) (alarmStep, bool) {
+// changed is the step after which an alarm says what its rule says now. Rules by
+// the API have an order that all nodes know. Descriptions have none, so of those
+// a node follows what it heard after the alarm was last stated: each node states
+// a change once at most, and the last to hear says what all of them know by then.
+// What changed while nobody ran is followed once the log was read (settled).
+func (p *point) changed(al *alarm, settled uint64) (alarmStep, bool) {
 	if p.agrees == al {
 		return alarmStep{}, false
 	}
@@ -161,10 +163,14 @@ func (p *point) changed(al *alarm) (alarmStep, bool) {
 	if p.limited() || p.rule == ruleRate || p.toward != "" {
 		same = same && al.Limit != nil && *al.Limit == p.limit
 	}
-	if al.RuleID == p.source && (same || p.source == "") || p.rule == ruleEvent {
+	follows := p.source != "" || al.Stated <= max(p.heard, settled)
+	if p.toward != "" && p.at == 0 {
+		return alarmStep{}, false // not in sight just now: it clears, or is said when it is
+	}
+	if al.RuleID == p.source && (same || !follows) || p.rule == ruleEvent {
 		p.agrees = al
 		return alarmStep{}, false
 	}
 	s := p.raise(al.Value, false)
-	return alarmStep{Source: s.Source, Priority: s.Priority, Message: s.Message, Limit: s.Limit, Unit: s.Unit}, true
+	return alarmStep{Source: s.Source, Priority: s.Priority, Message: s.Message, Limit: s.Limit, Unit: s.Unit, Predicted: s.Predicted}, true
 }

@@ -47,6 +47,7 @@ type point struct {
 	seen   bool    // and whether anything did
 	series *series // of an expression
 	at     int64   // of a forecast: when the limit is reached, ms; 0 for not in sight
+	heard  uint64  // the bundle at which this node heard of the rule
 	agrees *alarm  // says what the rule says
 }
 
@@ -111,7 +112,10 @@ func (t *Twins) watchAlarms(th *thing, old map[string]*point) {
 
 // watch makes the point of one rule. Was is that of an earlier one, or nil.
 func (t *Twins) watch(th *thing, r *alarmRule, was *point) *point {
-	p := &point{alarmRule: r, th: th}
+	p := &point{alarmRule: r, th: th, heard: t.seq}
+	if was != nil && was.alarmRule == r {
+		p.heard = was.heard
+	}
 	if r.rule == ruleRate {
 		p.slope = &slope{}
 	}

@@ -111,6 +111,9 @@ func (d *Directory) Load(ctx context.Context, between func()) error {
 	d.mu.Lock()
 	d.loading = true
 	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if strings.HasPrefix(key, removingKey) {
+			delete(all, key)
+		}
 		if name, ok := strings.CutPrefix(key, modelKey); ok {
 			d.takeModel(name, all[key])
 			delete(all, key)
@@ -183,8 +186,11 @@ func (d *Directory) Run(ctx context.Context) error {
 	})
 }
 
-// knows says whether value is what was taken already.
+// knows says whether value is what was taken already, or is nothing to be taken.
 func (d *Directory) knows(key string, value []byte) bool {
+	if strings.HasPrefix(key, removingKey) {
+		return true
+	}
 	sum, ok := d.applied[key]
 	return ok && sum == sha256.Sum256(value) || !ok && len(value) == 0
 }

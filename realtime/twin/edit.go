@@ -69,18 +69,29 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 	if err := m.check(td != nil, func() (string, error) { return d.tag(id, td) }); err != nil {
 		return err
 	}
-	if td != nil {
-		if err := d.erase(ctx, id, revision); err != nil {
-			return err
-		}
-		d.makes(id, nil)
-		d.cfg.Twins.Undescribe(id)
+	if td == nil {
+		return d.cfg.Twins.forget(ctx, id)
 	}
+	if err := d.intend(ctx, id, keep); err != nil {
+		return err
+	}
+	if err := d.erase(ctx, id, revision); err != nil {
+		d.ended(ctx, id)
+		return err
+	}
+	d.makes(id, nil)
+	d.cfg.Twins.Undescribe(id)
 	if keep {
-		d.cfg.Twins.clearGone(ctx)
-		return nil
+		if d.cfg.Twins.clearGone(ctx) {
+			d.ended(ctx, id)
+		}
+		return nil // what is left clears when the log can store again
 	}
-	return d.cfg.Twins.forget(ctx, id)
+	if err := d.cfg.Twins.forget(ctx, id); err != nil {
+		return err
+	}
+	d.ended(ctx, id)
+	return nil
 }
 
 // erase takes what has that revision out of the store.

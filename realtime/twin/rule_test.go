@@ -67,7 +67,7 @@ func TestARuleForWhatIsNotDescribed(t *testing.T) {
 		one, l := p.node()
 		rules := book(t, one, newShelf())
 		run(t, one)
-		rules.put(t, "hot", `{"thing":"shed/*","property":"temp","high":30,"onDelay":10}`)
+		rules.put(t, "hot", `{"thing":"shed/*","property":"temp","high":30,"highHigh":90,"onDelay":10}`)
 		p.say(reading("shed/a", time.Now(), `{"temp":40,"x":1}`), reading("shed/b", time.Now(), `{"temp":"warm"}`), reading("barn/a", time.Now(), `{"temp":40}`))
 		time.Sleep(9 * time.Second)
 		wantTold(t, l)

@@ -2,6 +2,7 @@ package twin
 
 import (
 	"context"
+	"slices"
 
 	"echotwin/realtime"
 )
@@ -52,7 +53,9 @@ func (t *Twins) ruleStatus() map[string]RuleStatus {
 			continue
 		}
 		s := out[p.source]
-		s.Watches++
+		if p.firstOfItsRule() {
+			s.Watches++
+		}
 		if p.active {
 			s.Active++
 		}
@@ -62,26 +65,42 @@ func (t *Twins) ruleStatus() map[string]RuleStatus {
 	return out
 }
 
+// firstOfItsRule says whether no other kind of the same rule looks at the property
+// before this one, so that each property is counted once.
+func (p *point) firstOfItsRule() bool {
+	prop := p.th.props[p.name]
+	if prop == nil {
+		return false
+	}
+	i := slices.IndexFunc(prop.points, func(o *point) bool { return o.source == p.source })
+	return i >= 0 && prop.points[i] == p
+}
+
 // clearGone writes at once that the alarms of points that were taken away are
-// over. What could not be stored is tried again.
-func (t *Twins) clearGone(ctx context.Context) {
+// over, and says whether none is left. What could not be stored is tried again.
+func (t *Twins) clearGone(ctx context.Context) bool {
 	if t.cfg.Log == nil {
-		return
+		return true // there is nowhere to write to
 	}
 	t.mu.Lock()
 	var steps []realtime.Record
-	now := t.cfg.Now().UnixMilli()
+	now, all := t.cfg.Now().UnixMilli(), true
 	for id, why := range t.alarms.gone {
 		al := t.alarms.byID[id]
-		if al == nil || !al.Active() || len(steps) == stepsAtOnce {
+		if al == nil || !al.Active() {
 			continue
+		}
+		if len(steps) == stepsAtOnce {
+			all = false
+			break
 		}
 		if r, ok := alarmRecord(al.Thing, id, realtime.AlarmCleared, &alarmStep{After: al.Last, Text: why, Rules: t.alarms.version()}, stamp(now)); ok {
 			steps = append(steps, r)
 		}
 	}
 	t.mu.Unlock()
-	if len(steps) > 0 {
-		_ = t.store(ctx, steps...)
+	if len(steps) > 0 && t.store(ctx, steps...) != nil {
+		return false
 	}
+	return all
 }

@@ -18,6 +18,7 @@ type shelf struct {
 	watchers []chan struct{}
 
 	after func(key string) // called after a value was written, without the lock
+	dies  error            // what removing answers from now on
 }
 
 func newShelf() *shelf { return &shelf{m: map[string][]byte{}, rev: map[string]uint64{}} }
@@ -65,6 +66,9 @@ func (s *shelf) Update(_ context.Context, key string, v []byte, rev uint64) (uin
 func (s *shelf) DeleteRevision(_ context.Context, key string, rev uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.dies != nil {
+		return s.dies
+	}
 	if s.rev[key] != rev {
 		return errChanged
 	}
