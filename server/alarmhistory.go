@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"net/http"
 	"slices"
 	"strconv"
@@ -59,6 +60,9 @@ func (s *Server) alarmHistory(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if format == asCSV && c.QueryParam("limit") == "" {
+		return s.exportAlarms(c, q)
+	}
 	list, next := []realtime.AlarmState{}, time.Time{}
 	if s.Facts != nil {
 		if list, next, err = s.alarmSteps(c.Request().Context(), q); err != nil {
@@ -81,42 +85,62 @@ type alarmFact struct {
 }
 
 // alarmSteps is a page of steps and, when there may be more, the moment before
-// which they were stored. It reads windows that grow on the way back, and stops
-// with what it has when it has read enough for one request.
+// which they were stored. It stops with what it has when it has read enough for
+// one request.
 func (s *Server) alarmSteps(ctx context.Context, q alarmPast) (list []realtime.AlarmState, next time.Time, err error) {
 	list = []realtime.AlarmState{}
 	left := factBudget
-	for end, width := q.to, time.Hour; end.After(q.from); {
-		begin := end.Add(-width)
-		if begin.Before(q.from) {
-			begin = q.from
-		}
-		found, whole, err := s.stepsBetween(ctx, q, begin, end, &left)
+	for w, err := range s.stepsBack(ctx, q, &left) {
 		if err != nil {
 			return nil, next, err
 		}
-		if !whole && width > time.Second {
-			width, left = width/4, max(left, factBudget/4) // so much is read at least, whatever was before
-			continue
-		}
-		for i := len(found) - 1; i >= 0; i-- {
-			if list = append(list, found[i].step); len(list) == q.limit {
-				if i > 0 || begin.After(q.from) {
-					next = found[i].at
+		for i := len(w.found) - 1; i >= 0; i-- {
+			if list = append(list, w.found[i].step); len(list) == q.limit {
+				if i > 0 || w.begin.After(q.from) {
+					next = w.found[i].at
 				}
 				return list, next, nil
 			}
 		}
-		if end, width = begin, width*4; left <= 0 && end.After(q.from) {
-			return list, end, nil
+		if left <= 0 && w.begin.After(q.from) {
+			return list, w.begin, nil
 		}
 	}
 	return list, next, nil
 }
 
+// A stepWindow is the steps since a moment, in their order, up to the window
+// that came before it.
+type stepWindow struct {
+	begin time.Time
+	found []alarmFact
+}
+
+// stepsBack reads windows from the end of the range to its beginning. They grow
+// on the way back, and shrink where there is too much for one. left counts down
+// what was read.
+func (s *Server) stepsBack(ctx context.Context, q alarmPast, left *int) iter.Seq2[stepWindow, error] {
+	return func(yield func(stepWindow, error) bool) {
+		for end, width := q.to, time.Hour; end.After(q.from); {
+			begin := end.Add(-width)
+			if begin.Before(q.from) {
+				begin = q.from
+			}
+			found, whole, err := s.stepsBetween(ctx, q, begin, end, left)
+			if err == nil && !whole && width > time.Millisecond {
+				width, *left = width/4, max(*left, factBudget/4) // so much is read at least, whatever was before
+				continue
+			}
+			if !yield(stepWindow{begin, found}, err) || err != nil {
+				return
+			}
+			end, width = begin, width*4
+		}
+	}
+}
+
 // stepsBetween are the newest steps that were stored in a span of time, end left
-// out, in their order. whole is false when there was more to read than may be;
-// then a window of a second has the first of them all the same.
+// out, in their order. whole is false when there was more to read than may be.
 func (s *Server) stepsBetween(ctx context.Context, q alarmPast, begin, end time.Time, left *int) (found []alarmFact, whole bool, err error) {
 	var patterns []string
 	if q.pattern != "" {

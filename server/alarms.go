@@ -197,33 +197,3 @@ func (s *Server) unshelveAlarm(c echo.Context) error {
 	}
 	return noStore(c).JSON(http.StatusOK, a)
 }
-
-// alarmsCSV writes the steps of alarms for a spreadsheet.
-func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
-	rows := [][]string{{"ts", "step", "thing", "property", "event", "rule", "ruleId", "priority", "state", "message", "value", "limit", "unit", "raised", "cleared", "count", "ackedBy", "comment", "shelvedBy", "until", "reason", "suppressed", "why", "id"}}
-	when := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return t.Format(time.RFC3339Nano)
-	}
-	for _, a := range list {
-		limit := ""
-		if a.Limit != nil {
-			limit = strconv.FormatFloat(*a.Limit, 'g', -1, 64)
-		}
-		row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, a.RuleID, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), string(a.Value), limit, a.Unit, when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
-		if a.Acked != nil {
-			row = append(row, noFormula(a.Acked.By), noFormula(a.Acked.Comment))
-		} else {
-			row = append(row, "", "")
-		}
-		if a.Shelved != nil {
-			row = append(row, noFormula(a.Shelved.By), when(a.Shelved.Until), noFormula(a.Shelved.Reason))
-		} else {
-			row = append(row, "", "", "")
-		}
-		rows = append(rows, append(row, strconv.FormatBool(a.Suppressed), noFormula(a.Reason), a.ID))
-	}
-	return answerCSV(c, "alarms.csv", rows)
-}
