@@ -180,17 +180,17 @@ func (r *Restoring) Stream(ctx context.Context, name string, description []byte,
 		State  json.RawMessage `json:"state"`
 	}
 	if err := json.Unmarshal(description, &what); err != nil {
-		return fmt.Errorf("bus: restore of %s: %w", name, err)
+		return fmt.Errorf("bus: restore of the backup of %s: %w", name, err)
 	}
 	answer, err := request(ctx, r.nc, "$JS.API.STREAM.RESTORE."+name, what)
 	if err != nil {
-		return fmt.Errorf("bus: restore of %s: %w", name, err)
+		return fmt.Errorf("bus: restore of the backup of %s: %w", name, err)
 	}
 	var to struct {
 		Subject string `json:"deliver_subject"`
 	}
 	if err := json.Unmarshal(answer, &to); err != nil || to.Subject == "" {
-		return fmt.Errorf("bus: restore of %s: NATS does not say where to: %w", name, err)
+		return fmt.Errorf("bus: restore of the backup of %s: NATS does not say where to: %w", name, err)
 	}
 	for {
 		part, err := next()
@@ -199,11 +199,11 @@ func (r *Restoring) Stream(ctx context.Context, name string, description []byte,
 		}
 		m, err := r.nc.RequestWithContext(ctx, to.Subject, part)
 		if err != nil {
-			return fmt.Errorf("bus: restore of %s: %w", name, err)
+			return fmt.Errorf("bus: restore of the backup of %s: %w", name, err)
 		}
 		if len(m.Data) > 0 {
 			if err := apiError(m.Data); err != nil {
-				return fmt.Errorf("bus: restore of %s: %w", name, err)
+				return fmt.Errorf("bus: restore of the backup of %s: %w", name, err)
 			}
 		}
 		if len(part) == 0 {
