@@ -25,6 +25,35 @@ export function what(a: Alarm): string {
   return m(`is_${rule}`, { title: propertyOf(a)?.titles[locale.lang] ?? a.property ?? "" });
 }
 
+/** The server's own message as a whole sentence; "" where the alarm has words of its author, or is of a rule unknown here. */
+export function sentence(a: Alarm): string {
+  const rule = worded.find((one) => one === a.rule);
+  if (!rule || (a.ruleId && !usual.test(a.message))) return "";
+  const title = propertyOf(a)?.titles[locale.lang] ?? a.property ?? "";
+  const limit = limitText(a.predicted ? { ...a, limit: a.predicted.limit } : a);
+  return m(`says_${rule}`, { title, value: valueThen(a), limit, at: a.predicted ? clock(a.predicted.at) : "", thing: thingName(a.thing) });
+}
+
+/** Why the server says that an alarm cleared, as its texts are. */
+const reasons = {
+  "its rule was removed": "why_ruleRemoved",
+  "its rule is switched off": "why_ruleOff",
+  "its rule does not look at it any more": "why_ruleElsewhere",
+  "a rule takes it away": "why_ruleTakes",
+  "its rule went from the description": "why_described",
+  "the description was removed": "why_description",
+  "the thing was removed": "why_thing",
+} as const;
+
+/** Why an alarm cleared when its cause did not go, in the language in use; what is not known here stays as it is. */
+export function reasonText(a: Alarm): string {
+  const said = a.reason ?? "";
+  const limit = /^its limit is (-?[\d.e+-]+) now$/.exec(said)?.[1];
+  if (limit !== undefined) return m("why_limit", { limit: limitText({ ...a, limit: Number(limit) }) });
+  const key = said in reasons ? reasons[said as keyof typeof reasons] : undefined;
+  return key ? m(key) : said;
+}
+
 /** Acknowledged; shelved until 14:30:00. */
 export function stepText(a: Alarm): string {
   const step = steps.find((one) => one === a.step);
@@ -35,7 +64,7 @@ export function stepText(a: Alarm): string {
 export function who(a: Alarm): { by: string; said: string } {
   if (a.step === "acked") return { by: a.acked?.by ?? "", said: a.acked?.comment ?? "" };
   if (a.step === "shelved") return { by: a.shelved?.by ?? "", said: a.shelved?.reason ?? "" };
-  return { by: "", said: a.step === "cleared" ? (a.reason ?? "") : "" };
+  return { by: "", said: a.step === "cleared" ? reasonText(a) : "" };
 }
 
 /** CV-02, Bearing temperature high. */

@@ -35,6 +35,8 @@ export interface Property {
   high?: number;
   /** Of its limits. */
   priority: Priority;
+  /** What of it is an alarm, as it is written. */
+  alarms?: Members;
 }
 
 export interface Description {
@@ -56,6 +58,8 @@ export interface Description {
   contains: readonly string[];
   partOf: readonly string[];
   feeds: readonly string[];
+  /** What of the whole thing is an alarm, as it is written. */
+  alarms?: Members;
 }
 
 const urn = "urn:echotwin:";
@@ -79,6 +83,7 @@ export function readDescription(td: unknown): Description | null {
     contains: linked(o.links, "contains", "item"),
     partOf: linked(o.links, "partOf", "collection", "up"),
     feeds: linked(o.links, "feeds"),
+    alarms: alarms(o),
   };
 }
 
@@ -128,7 +133,12 @@ function readProperty(name: string, o: Members): Property {
     low: number(o["echotwin:low"]),
     high: number(o["echotwin:high"]),
     priority: priority(o["echotwin:priority"]),
+    alarms: alarms(o),
   };
+}
+
+function alarms(o: Members): Members | undefined {
+  return o["echotwin:alarms"] === undefined ? undefined : object(o["echotwin:alarms"]);
 }
 
 function positive(value: unknown): number | undefined {

@@ -5,7 +5,7 @@ import ts from "typescript";
 /** @returns {Promise<{ en: Record<string, string>, vi: Record<string, string> }[]>} */
 export async function dictionaries() {
   const all = [];
-  for (const dir of ["assistant", "admin", "history", "commands", "replay", "things", "alarms", "i18n"].map((d) => `../../src/${d}/`)) {
+  for (const dir of ["assistant", "admin", "history", "commands", "replay", "things", "alarms", "alarms/rules", "i18n"].map((d) => `../../src/${d}/`)) {
     const [en, vi] = await Promise.all(["en", "vi"].map((lang) => load(new URL(`${dir}${lang}.ts`, import.meta.url), lang)));
     all.push({ en, vi });
   }
