@@ -133,3 +133,51 @@ act("alarms of things that somebody may not see are not told to them", async (t)
   await w.page.waitForFunction(() => shown.length === 1);
   assert.deepEqual(await w.page.evaluate(() => shown.map((n) => n.title)), ["P-09: Temperature high"]);
 });
+
+act("the browser itself shows a notification of an alarm, and takes it away when the alarm is acknowledged", async (t) => {
+  const server = await plant(t);
+  const w = await t.window({ url: server.url });
+  // As CDP's Browser.grantPermissions does, which nothing in a page can.
+  await w.context.grantPermissions(["notifications"], { origin: server.url });
+  // The browser's own one is made; that it was, and what becomes of it, is written down.
+  await w.page.addInitScript(() => {
+    window.made = [];
+    const Real = window.Notification;
+    window.Notification = class extends Real {
+      constructor(title, options) {
+        super(title, options);
+        const one = { title: this.title, body: this.body, tag: this.tag, icon: this.icon, real: this instanceof Real, events: [] };
+        for (const name of ["show", "close", "error"]) this.addEventListener(name, () => one.events.push(name));
+        window.made.push(one);
+      }
+    };
+  });
+  await w.signIn();
+  const { page } = w;
+  await page.goto("/app/alarms");
+  await page.getByText("No alarm stands.").waitFor();
+  assert.equal(await page.evaluate(() => Notification.permission), "granted");
+  await button(page).click();
+  await settings(page).getByLabel("Notifications").check();
+  await page.keyboard.press("Escape");
+  await say(w, pump, { pressure: 11, running: true });
+  await page.waitForFunction(() => made.some((n) => n.events.includes("show")));
+  const [alarm] = (await standing(w)).filter((a) => a.rule === "highHigh");
+  const shown = await page.evaluate(() => made);
+  for (const n of shown) assert.ok(n.real && !n.events.includes("error"), JSON.stringify(n));
+  const one = shown.find((n) => n.tag === `echotwin-${alarm.id}` || n.tag === "echotwin-many");
+  assert.match(one.title, /P-09: Pressure very high|2 new alarms/);
+  assert.match(one.icon, /^http.*favicon\.svg$/);
+  const icon = await w.context.request.get(one.icon);
+  assert.equal(icon.headers()["content-type"].split(";")[0], "image/svg+xml");
+  // One alarm by itself, and gone with its acknowledgement.
+  await say(w, pump, { temperature: 60 });
+  await page.evaluate(() => (made.length = 0));
+  const put = await w.context.request.put("/api/alarms/rules/flow", { data: { thing: pump, property: "flow", high: 40, priority: 1 } });
+  assert.ok(put.ok(), await put.text());
+  await say(w, pump, { flow: 55 });
+  await page.waitForFunction(() => made.length === 1 && made[0].events.includes("show"));
+  assert.deepEqual(await page.evaluate(() => [made[0].title, made[0].body]), ["P-09: Flow high", "critical, 55 m³/h, limit 40 m³/h"]);
+  await row(page, "Flow high").getByRole("button", { name: /^Ack/ }).click();
+  await page.waitForFunction(() => made[0].events.includes("close"));
+});

@@ -28,6 +28,7 @@ act("an alarm comes with a reading, is acknowledged with a comment, goes with it
   await page.getByRole("link", { name: /^Alarms 1 not acknowledged$/ }).waitFor();
 
   await high.getByRole("button", { name: "Pressure high", exact: true }).click();
+  await high.getByText("Pressure is 9.0 bar, above the high limit of 8.0 bar.").waitFor();
   await high.getByLabel("Comment").fill("valve checked");
   await high.getByRole("button", { name: "Acknowledge P-09, Pressure high" }).click();
   await high.getByText("acknowledged by admin: valve checked").waitFor();
@@ -206,12 +207,20 @@ act("a rule by the API says what its author wrote, and the history why its alarm
   assert.match(await page.locator("[data-alarm] .open").textContent(), /^Throttle .*: 55/);
   await page.locator("[data-alarm] .open").click();
   await page.getByText("high flow (too-much)").waitFor();
+  assert.equal(await page.locator(".says").count(), 0, "its author has said it already");
   assert.ok((await w.context.request.delete("/api/alarms/rules/too-much")).ok());
   await rows(page).first().getByText(/over since/).waitFor();
   await page.getByRole("button", { name: "History" }).click();
   const cleared = page.locator(".alarms tbody tr").filter({ hasText: "Over" });
   await cleared.filter({ hasText: "its rule was removed" }).waitFor();
   assert.deepEqual(await w.axe(), []);
+  await page.getByRole("button", { name: "VI", exact: true }).click();
+  await page.locator(".alarms tbody tr").filter({ hasText: "quy tắc của nó đã bị xóa" }).waitFor();
+  // What the server says by itself is said in the language of who reads it.
+  await say(w, pump, { pressure: 9 });
+  await page.locator(".alarms .seg").first().getByRole("button", { name: /^Đang có/ }).click();
+  await row(page, "Áp suất cao").locator(".open").click();
+  await page.getByText("Áp suất là 9,0 bar, trên ngưỡng cao 8,0 bar.").waitFor();
 });
 
 act("in a replay the alarms are those of then, and nothing can be done about them", async (t) => {
