@@ -22,6 +22,9 @@ const (
 	smallBody   = 16 << 10 // a form's worth of JSON
 	commandBody = 64 << 10
 
+	// roomAtOnce is how much room a body gets by its own word, before it came.
+	roomAtOnce = 64 << 10
+
 	// bodyTime is how long a client may take to send a body.
 	bodyTime = 20 * time.Second
 )
@@ -66,7 +69,11 @@ func sentBody(c echo.Context, limit int64) ([]byte, error) {
 	// The deadline is taken back afterwards, or it would end what the handler
 	// does next: a stream, or a command that waits for its device.
 	timed := rc.SetReadDeadline(time.Now().Add(bodyTime)) == nil
-	b, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
+	var b bytes.Buffer
+	if n := c.Request().ContentLength; n > 0 {
+		b.Grow(int(min(n, limit, roomAtOnce)) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(c.Response(), c.Request().Body, limit))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, echo.NewHTTPError(http.StatusRequestTimeout, "the body did not arrive in time")
@@ -82,7 +89,7 @@ func sentBody(c echo.Context, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // decode reads a body that is one JSON object. Members it does not know are
