@@ -42,12 +42,22 @@ func (s *Server) readRule(c echo.Context) error {
 	id := c.Param("id")
 	r, ok := s.Rules.Rule(id)
 	if !ok || !mayRule(c)(r) {
-		return problem(realtime.CodeNotFound, "there is no alarm rule %s", clip(id))
+		return noRule(id)
 	}
 	if unchanged(noStore(c), r.Tag) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return s.answerRule(c, r, http.StatusOK)
+}
+
+func noRule(id string) error {
+	return problem(realtime.CodeNotFound, "there is no alarm rule %s", clip(id))
+}
+
+// hidesRule says whether there is a rule of things that who asks does not see.
+func (s *Server) hidesRule(c echo.Context) bool {
+	r, ok := s.Rules.Rule(c.Param("id"))
+	return ok && !mayRule(c)(r)
 }
 
 // ruleChange is what a write of a rule has besides the document.
@@ -102,6 +112,9 @@ func (s *Server) tryRule(c echo.Context) error {
 
 // putRule answers PUT /api/alarms/rules/{id}.
 func (s *Server) putRule(c echo.Context) error {
+	if s.hidesRule(c) { // an id is one rule's, so that it is taken has to be said
+		return problem(realtime.CodeConflict, "the id %s is taken; choose another", clip(c.Param("id")))
+	}
 	change, err := s.ruleChange(c)
 	if err != nil {
 		return err
@@ -116,6 +129,9 @@ func (s *Server) putRule(c echo.Context) error {
 
 // patchRule answers PATCH /api/alarms/rules/{id}: a JSON Merge Patch.
 func (s *Server) patchRule(c echo.Context) error {
+	if s.hidesRule(c) {
+		return noRule(c.Param("id"))
+	}
 	change, err := s.ruleChange(c)
 	if err != nil {
 		return err
@@ -130,6 +146,9 @@ func (s *Server) patchRule(c echo.Context) error {
 
 // deleteRule answers DELETE /api/alarms/rules/{id}.
 func (s *Server) deleteRule(c echo.Context) error {
+	if s.hidesRule(c) {
+		return noRule(c.Param("id"))
+	}
 	change, err := s.ruleChange(c)
 	if err != nil {
 		return err

@@ -97,13 +97,15 @@ func TestAlarmRulesWithinPatterns(t *testing.T) {
 	}
 	l.get("/api/alarms/rules/all", part).want(t, 404, "not_found")
 	l.do("PATCH", "/api/alarms/rules/ours", `{"high":6}`, part).want(t, 200, "")
+	for _, taken := range []string{"all", "asks"} {
+		l.do("PUT", "/api/alarms/rules/"+taken, `{"thing":"plant/line1/x","property":"speed","high":5}`, part).want(t, 409, "conflict")
+	}
 	for path, body := range map[string]string{
-		"all": `{"thing":"plant/line1/x","property":"speed","high":5}`, "asks": `{"thing":"plant/line1/x","property":"speed","high":5}`,
 		"new": `{"thing":"plant/**","property":"speed","high":5}`, "ours": `{"thing":"*/line1/*","property":"speed","high":5}`, "q": `{"promql":"echotwin_value > 5","thing":"plant/line1/x"}`,
 	} {
 		l.do("PUT", "/api/alarms/rules/"+path, body, part).want(t, 403, "forbidden")
 	}
-	l.do("DELETE", "/api/alarms/rules/all", "", part).want(t, 403, "forbidden")
+	l.do("DELETE", "/api/alarms/rules/all", "", part).want(t, 404, "not_found")
 	l.do("DELETE", "/api/alarms/rules/ours", "", part).want(t, 204, "")
 }
 
@@ -165,5 +167,28 @@ func TestKeepingDataClearsAlarms(t *testing.T) {
 	s.do("DELETE", "/api/things/plant/valve?keep=data", "").want(t, 204, "")
 	if a := alarm(); a.State != realtime.ClearedUnacked || a.Reason != "the description was removed" {
 		t.Errorf("got %+v", a)
+	}
+}
+
+// A rule of things that somebody does not see is not there for them, and what
+// they are told of its id says nothing of it.
+func TestAlarmRulesOfOthers(t *testing.T) {
+	s := newLine(t)
+	s.login()
+	s.do("POST", "/api/alarms/rules", `{"id":"fast","thing":"plant/secret","property":"speed","high":50}`).want(t, 201, "")
+	me := s.user("office", "engineer", `,"things":["office/**"]`)
+	mine := `{"thing":"office/lamp","property":"power","high":50}`
+	for _, a := range []answer{me.get("/api/alarms/rules/fast"), me.do("PATCH", "/api/alarms/rules/fast", `{"high":1}`), me.do("DELETE", "/api/alarms/rules/fast", "")} {
+		a.want(t, 404, "not_found")
+	}
+	taken := me.do("PUT", "/api/alarms/rules/fast", mine)
+	taken.want(t, 409, "conflict")
+	if strings.Contains(taken.body, "secret") {
+		t.Errorf("it tells of it: %s", taken.body)
+	}
+	me.do("PUT", "/api/alarms/rules/own", mine).want(t, 201, "")
+	me.do("PATCH", "/api/alarms/rules/own", `{"thing":"plant/secret"}`).want(t, 403, "forbidden")
+	if got := s.get("/api/alarms/rules/fast").body; !strings.Contains(got, "plant/secret") || !strings.Contains(got, `"high":50`) {
+		t.Errorf("the rule is now %s", got)
 	}
 }

@@ -14,8 +14,14 @@ import (
 // newAlarmLine is a line whose pump has limits, and whose facts are kept.
 func newAlarmLine(t *testing.T) *line {
 	t.Helper()
-	var facts *bus.Facts
 	l := newLine(t)
+	l.keepAlarms()
+	return l
+}
+
+func (l *line) keepAlarms() {
+	l.Helper()
+	t := l.T
 	facts, err := l.bus.Facts(t.Context(), bus.FactsConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +40,6 @@ func newAlarmLine(t *testing.T) *line {
 	if err := l.twins.Describe([]byte(td)); err != nil {
 		t.Fatal(err)
 	}
-	return l
 }
 
 // say sends the pump's speed and waits until so many alarms are active.
