@@ -59,7 +59,11 @@ func (s *site) ticket(body string, headers ...string) string {
 func (s *site) deviceOf(name string) (credential, id string) {
 	s.Helper()
 	d := s.do("POST", "/api/devices", `{"username":"`+name+`","things":["plant/**"]}`).json(s.T)
-	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+d["password"].(string))), d["id"].(string)
+	return basic(name, d["password"].(string)), d["id"].(string)
+}
+
+func basic(name, password string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
 // expire makes what was a credential once. An administrator had each of them, so
@@ -298,6 +302,10 @@ func TestWhoMaySendWhichFrame(t *testing.T) {
 				t.Errorf("who may send %s? It is not in the table of this test", typ)
 				continue
 			}
+			// A command is refused by its thing, too; that must not hide a wrong entry.
+			if got := framePermissions[typ]; got != permission {
+				t.Errorf("the frame %s needs %s, want %s", typ, got, permission)
+			}
 			refused, said := l.refusesFrame(query, header, typ)
 			may := may(who, permission)
 			if who == "ended session" {
@@ -328,4 +336,47 @@ func split(credential string) (query, header string) {
 		return credential, "X-Nothing: 1"
 	}
 	return "", credential
+}
+
+// TestWhoComesInAtTheMQTTDoor shows the door everything that is a credential
+// elsewhere: a device's own is the only one, under its own name, for its things.
+func TestWhoComesInAtTheMQTTDoor(t *testing.T) {
+	l := newLine(t)
+	as := l.credentials()
+	soon := time.Now().Add(time.Second)
+	_, expired, err := l.Auth.NewDevice(t.Context(), auth.Device{Username: "pump", Things: []string{"plant/**"}, Expires: &soon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := DeviceAuth(l.Auth)
+	if _, ok := door("pump", expired, "192.0.2.1"); !ok {
+		t.Error("a device's credential does not open the door before it has expired")
+	}
+	time.Sleep(time.Until(soon))
+	as["expired device"] = basic("pump", expired)
+	as["admin's password"] = basic("admin", auth.DemoPassword)
+	for who, credential := range as {
+		_, secret, _ := strings.Cut(credential, "Bearer ")
+		name := "admin"
+		if b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(credential, "Authorization: Basic ")); err == nil {
+			name, secret, _ = strings.Cut(string(b), ":")
+		} else if query, ok := strings.CutPrefix(credential, "?ticket="); ok {
+			secret = query
+		}
+		cred, ok := door(name, secret, "192.0.2.1")
+		if ok != (who == "device") {
+			t.Errorf("the door is open to the %s: %v", who, ok)
+		}
+		if !ok {
+			continue
+		}
+		for thing, owns := range map[string]bool{"plant/pump": true, "plant/line1/valve": true, "plant": false, "office/lamp": false, "": false} {
+			if cred.Owns(thing) != owns {
+				t.Errorf("the %s owns %q: %v", who, thing, !owns)
+			}
+		}
+		if _, ok := door("admin", secret, "192.0.2.1"); ok {
+			t.Error("it opens the door under another name")
+		}
+	}
 }
