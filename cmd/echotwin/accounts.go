@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
@@ -24,7 +23,7 @@ import (
 	"echotwin/server/auth"
 )
 
-// accountCommands are echotwin user, token and device. Each is a call of the
+// accountCommands are echotwin user, token, device and session. Each is a call of the
 // API: of a running server when a token is given, and otherwise of one that is
 // made for the call in the data folder, which no other may have open.
 type accountCommands struct {
@@ -76,11 +75,22 @@ type accountCommands struct {
 			ID string `arg:""`
 		} `cmd:"" help:"Revoke a device's credential."`
 	} `cmd:"" help:"Credentials of devices."`
+
+	Session struct {
+		AccountFlags accountFlags `embed:""`
+		List         struct {
+			User string `help:"Whose; everybody's without."`
+		} `cmd:"" help:"List where people are signed in."`
+		End struct {
+			ID   string `arg:"" optional:"" help:"Of session list."`
+			User string `help:"End all sessions of this user."`
+		} `cmd:"" help:"Sign somebody out: of one session, or everywhere."`
+	} `cmd:"" help:"Where people are signed in."`
 }
 
 // accountFlags say where the accounts are, and how to tell of them.
 type accountFlags struct {
-	URL     string `name:"url" env:"ECHOTWIN_URL" help:"Address of a running server, for user, token and device; http://localhost:3000 when only a token is given."`
+	URL     string `name:"url" env:"ECHOTWIN_URL" help:"Address of a running server, for user, token, device and session; http://localhost:3000 when only a token is given."`
 	AsToken string `name:"token" env:"ECHOTWIN_TOKEN" help:"Token of an administrator for it. Without it the data folder itself is changed, and no server may run in it."`
 	JSON    bool   `name:"json" help:"Answer as the API does, in JSON."`
 }
@@ -91,7 +101,7 @@ type call struct {
 	body         map[string]any
 }
 
-// accounts is the commands echotwin user, token and device.
+// accounts is the commands echotwin user, token, device and session.
 func accounts(ctx context.Context, c *commands, in io.Reader, out io.Writer) error {
 	at, err := serverAt(c.accounts().URL, c.accounts().AsToken)
 	if err != nil {
@@ -185,8 +195,24 @@ func (c *commands) call(in io.Reader) (call, error) {
 		return call{"GET", "/api/devices", nil}, nil
 	case "device delete":
 		return call{"DELETE", "/api/devices/" + url.PathEscape(a.Device.Delete.ID), nil}, nil
+	case "session list":
+		return call{"GET", "/api/sessions?user=" + url.QueryEscape(cmp.Or(a.Session.List.User, "*")), nil}, nil
+	case "session end", "session end <id>":
+		return a.endSession()
 	}
 	return call{}, fmt.Errorf("there is no command %q", c.full)
+}
+
+// endSession ends one session by its id, or all of a user.
+func (a *accountCommands) endSession() (call, error) {
+	switch end := a.Session.End; {
+	case end.ID != "" && end.User != "" || end.ID == "" && end.User == "":
+		return call{}, errors.New("session end needs the id of a session, as session list has it, or --user")
+	case end.ID != "":
+		return call{"DELETE", "/api/sessions/" + url.PathEscape(end.ID), nil}, nil
+	default:
+		return call{"DELETE", "/api/sessions?user=" + url.QueryEscape(end.User), nil}, nil
+	}
 }
 
 // readPassword asks at a terminal, without showing what is typed, and else reads
@@ -215,6 +241,8 @@ func (c *commands) accounts() *accountFlags {
 		return &c.Accounts.User.AccountFlags
 	case "token":
 		return &c.Accounts.Token.AccountFlags
+	case "session":
+		return &c.Accounts.Session.AccountFlags
 	}
 	return &c.Accounts.Device.AccountFlags
 }
@@ -308,156 +336,4 @@ func (s *stages) folderAPI(ctx context.Context) (token string, forget func() err
 		return err
 	}
 	return token, forget, within{srv}, nil
-}
-
-// within sends requests to a handler of this process.
-type within struct{ http.Handler }
-
-func (w within) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.RemoteAddr, r.Host, r.RequestURI = "127.0.0.1:1", "localhost", r.URL.RequestURI()
-	a := &recorder{header: http.Header{}, status: http.StatusOK}
-	w.ServeHTTP(a, r)
-	return &http.Response{
-		StatusCode: a.status, Status: fmt.Sprint(a.status, " ", http.StatusText(a.status)),
-		Header: a.header, Body: io.NopCloser(&a.body), Request: r,
-	}, nil
-}
-
-// A recorder is an answer in memory.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (r *recorder) Header() http.Header         { return r.header }
-func (r *recorder) WriteHeader(status int)      { r.status = status }
-func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
-
-func (a call) send(ctx context.Context, api http.RoundTripper, base, token string) ([]byte, error) {
-	var body io.Reader = http.NoBody
-	if a.body != nil {
-		b, err := json.Marshal(a.body)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(b)
-	}
-	r, err := http.NewRequestWithContext(ctx, a.method, strings.TrimSuffix(base, "/")+a.path, body)
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	r.Header.Set("Content-Type", "application/json")
-	res, err := (&http.Client{Transport: api, Timeout: 30 * time.Second}).Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode < 300 {
-		return b, nil
-	}
-	if res.StatusCode == http.StatusNotFound && a.method != http.MethodGet {
-		return nil, a.noSuch()
-	}
-	var f struct{ Error, At string }
-	if json.Unmarshal(b, &f) != nil || f.Error == "" {
-		return nil, fmt.Errorf("the server answers %s", res.Status)
-	}
-	if f.At != "" {
-		return nil, fmt.Errorf("%s: %s", strings.TrimPrefix(f.At, "/"), f.Error)
-	}
-	return nil, errors.New(f.Error)
-}
-
-// noSuch says what is not there: /api/users/ana is the user ana.
-func (a call) noSuch() error {
-	kind, name, _ := strings.Cut(strings.TrimPrefix(a.path, "/api/"), "/")
-	return fmt.Errorf("no such %s: %s", strings.TrimSuffix(kind, "s"), name)
-}
-
-// entry is a user, a token or a device as the API answers it.
-type entry struct {
-	ID, Username, Role, Name, User, Token, Password string
-	Scopes, Things                                  []string
-	Created                                         time.Time
-	Expires, Used, Seen                             *time.Time
-	Address                                         string
-	Connected                                       []string
-	Refused                                         *struct {
-		At           time.Time
-		Address, Why string
-	}
-}
-
-// use says when an entry was used last, in a few words.
-func (e entry) use() string {
-	at := e.Used
-	if at == nil {
-		at = e.Seen
-	}
-	if at == nil {
-		return "never used"
-	}
-	word := "used "
-	if len(e.Connected) > 0 {
-		word = "connected to " + strings.Join(e.Connected, ",") + ", used "
-	}
-	return word + at.Format(time.RFC3339) + " from " + e.Address
-}
-
-// refusal says what was refused to a device last.
-func (e entry) refusal() string {
-	if e.Refused == nil {
-		return ""
-	}
-	return "refused " + e.Refused.At.Format(time.RFC3339) + " from " + e.Refused.Address + ": " + e.Refused.Why
-}
-
-// tell prints an answer for people. What is shown once comes alone on standard
-// output, so that a script can keep it.
-func tell(out io.Writer, a call, body []byte) error {
-	if a.method != "GET" {
-		var e entry
-		if len(body) > 0 {
-			if err := json.Unmarshal(body, &e); err != nil {
-				return err
-			}
-		}
-		if secret := e.Token + e.Password; secret != "" {
-			fmt.Fprintln(os.Stderr, "It is shown only now:")
-			_, err := fmt.Fprintln(out, secret)
-			return err
-		}
-		_, err := fmt.Fprintln(out, "done")
-		return err
-	}
-	var list []entry
-	if err := json.Unmarshal(body, &list); err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, e := range list {
-		things, until := "all things", "for good"
-		if len(e.Things) > 0 {
-			things = strings.Join(e.Things, ",")
-		}
-		if e.Expires != nil {
-			until = "until " + e.Expires.Format(time.RFC3339)
-		}
-		switch {
-		case strings.HasPrefix(a.path, "/api/users"):
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.Username, e.Role, things, e.Created.Format(time.DateOnly))
-		case strings.HasPrefix(a.path, "/api/tokens"):
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.User, strings.Join(e.Scopes, ","), things, until, e.use(), e.Name)
-		default:
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, e.Username, things, until, e.use(), e.refusal())
-		}
-	}
-	return w.Flush()
 }

@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, ready f
 		return backupTo(ctx, c)
 	case "restore":
 		return restoreFrom(ctx, c)
-	case "user", "token", "device":
+	case "user", "token", "device", "session":
 		return accounts(ctx, c, os.Stdin, os.Stdout)
 	case "doctor":
 		return doctor(ctx, c, os.Stdout)
