@@ -87,6 +87,7 @@ type Auth struct {
 	tokens   *table[Token]
 	devices  *table[Device]
 	seen     *seen
+	rooms    sessionRooms
 
 	// changing is held while a user is changed or deleted, so that only those who
 	// do so on other nodes are met with; see anotherAdministrator.
@@ -192,6 +193,7 @@ func (a *Auth) Run(ctx context.Context) error {
 			a.note(last)
 			return nil
 		case <-hourly.C:
+			a.rooms.forget()
 			a.tidy(ctx)
 		case <-often.C:
 			a.note(ctx)

@@ -27,6 +27,7 @@ type memory struct {
 	down error // answered to everything while set
 	gets int
 	puts int
+	alls int
 
 	yield bool // lets others run between what one caller does
 }
@@ -97,7 +98,15 @@ func (s *memory) DeleteRevision(ctx context.Context, key string, revision uint64
 func (s *memory) All(context.Context) (map[string][]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.alls++
 	return maps.Clone(s.m), s.down
+}
+
+// reads is how often everything was read.
+func (s *memory) reads() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alls
 }
 
 // stores are what two nodes share.
@@ -116,7 +125,7 @@ func (s stores) config(c Config) Config {
 	return c
 }
 
-func (s stores) open(t *testing.T, c Config) *Auth {
+func (s stores) open(t testing.TB, c Config) *Auth {
 	t.Helper()
 	a, err := Open(context.Background(), s.config(c))
 	if err != nil {

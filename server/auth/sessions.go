@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -21,18 +22,33 @@ type session struct {
 
 	Address string `json:"address,omitempty"` // where it was started from, and by what
 	Agent   string `json:"agent,omitempty"`
+
+	// Of one that was started at a provider: what the provider calls it, and when it
+	// is over however much it is used; zero for the usual time.
+	SID   string    `json:"sid,omitempty"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 const (
-	// sessionsPerUser is how many live at once: one more ends the one that was used
-	// the longest ago. A script that signs in again and again, instead of keeping
-	// its cookie, must not fill the store.
+	// sessionsPerUser is how many live at once: one more ends a tenth of them, those
+	// that were used the longest ago. A script that signs in again and again, instead
+	// of keeping its cookie, must not fill the store.
 	sessionsPerUser = 500
+	sessionsLeft    = sessionsPerUser - sessionsPerUser/10
 	maxAgent        = 160 // bytes of a browser's name
 )
 
 func (a *Auth) over(s session, now time.Time) bool {
-	return now.Sub(s.Created) >= a.absolute || now.Sub(s.Seen) >= a.idle
+	return !now.Before(a.ends(s)) || now.Sub(s.Seen) >= a.idle
+}
+
+// ends is when a session is over, however much it is used.
+func (a *Auth) ends(s session) time.Time {
+	end := s.Created.Add(a.absolute)
+	if !s.Until.IsZero() && s.Until.Before(end) {
+		return s.Until
+	}
+	return end
 }
 
 // Absolute is how long a session can last at most.
@@ -41,12 +57,16 @@ func (a *Auth) Absolute() time.Duration { return a.absolute }
 // StartSession signs a verified user in and answers the session's secret id.
 // From where, and with what browser, is kept for people to recognise it by.
 func (a *Auth) StartSession(ctx context.Context, u User, address, agent string) (string, error) {
+	return a.startSession(ctx, session{User: u.Username, Era: u.Era, Address: address, Agent: cleanAgent(agent)})
+}
+
+func (a *Auth) startSession(ctx context.Context, s session) (string, error) {
 	id, now := random(), time.Now()
-	s := session{User: u.Username, Era: u.Era, Created: now, Seen: now, Address: address, Agent: cleanAgent(agent)}
+	s.Created, s.Seen = now, now
 	if err := a.sessions.create(ctx, digest(id), s); err != nil {
 		return "", err
 	}
-	return id, a.sessionRoom(ctx, u.Username)
+	return id, a.sessionRoom(ctx, s.User)
 }
 
 // cleanAgent is what a browser calls itself, printable and short.
@@ -59,17 +79,62 @@ func cleanAgent(agent string) string {
 	}, agent[:min(len(agent), 8*maxAgent)]), maxAgent)
 }
 
+// A sessionRooms says how many sessions users may start before all sessions are
+// read and counted again: a sign-in must not cost what others have. A count is
+// good for an hour, since other nodes start sessions, too; half of the room that
+// it found is given away, for the same reason.
+type sessionRooms struct {
+	mu      sync.Mutex
+	counted bool
+	left    map[string]int // by user, who is not in it when there were none
+}
+
+func (r *sessionRooms) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counted, r.left = false, nil
+}
+
+// take is called under mu.
+func (r *sessionRooms) take(user string) bool {
+	n, known := r.left[user]
+	if !known {
+		n = sessionsPerUser / 2
+	}
+	if !r.counted || n == 0 {
+		return false
+	}
+	r.left[user] = n - 1
+	return true
+}
+
 // sessionRoom ends the sessions of a user that are too many.
 func (a *Auth) sessionRoom(ctx context.Context, user string) error {
-	of, err := a.Sessions(ctx, user)
+	a.rooms.mu.Lock()
+	defer a.rooms.mu.Unlock()
+	if a.rooms.take(user) {
+		return nil
+	}
+	all, err := a.Sessions(ctx, "")
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(of, func(a, b Session) int { return b.Used.Compare(a.Used) })
-	for _, s := range of[min(len(of), sessionsPerUser):] {
-		if err := a.sessions.delete(ctx, s.key); err != nil {
-			return err
+	of := map[string][]Session{}
+	for _, s := range all {
+		of[s.User] = append(of[s.User], s)
+	}
+	if mine := of[user]; len(mine) > sessionsPerUser {
+		slices.SortFunc(mine, func(a, b Session) int { return b.Used.Compare(a.Used) })
+		for _, s := range mine[sessionsLeft:] {
+			if err := a.sessions.delete(ctx, s.key); err != nil {
+				return err
+			}
 		}
+		of[user] = mine[:sessionsLeft]
+	}
+	a.rooms.counted, a.rooms.left = true, make(map[string]int, len(of))
+	for name, theirs := range of {
+		a.rooms.left[name] = max(sessionsPerUser-len(theirs)+1, 0) / 2
 	}
 	return nil
 }
@@ -106,7 +171,7 @@ func (a *Auth) session(ctx context.Context, key string) (*Identity, error) {
 			a.log.Warn("a session's last use was not stored", "err", err)
 		}
 	}
-	return &Identity{Kind: BySession, User: u.Username, Role: u.Role, Scope: u.Role.scope(), Expires: s.Created.Add(a.absolute), OIDC: u.OIDC != nil, user: limit(nil, u.Things), source: BySession, ref: key}, nil
+	return &Identity{Kind: BySession, User: u.Username, Role: u.Role, Scope: u.Role.scope(), Expires: a.ends(s), OIDC: u.OIDC != nil, user: limit(nil, u.Things), source: BySession, ref: key}, nil
 }
 
 // EndSession signs out. Ending one that is over is no error.
@@ -151,7 +216,7 @@ func (a *Auth) Sessions(ctx context.Context, user string) ([]Session, error) {
 		}
 		use := later(Use{At: s.Seen, Address: s.Address}, uses[publicID(key)])
 		out = append(out, Session{
-			ID: publicID(key), User: s.User, Started: second(s.Created), Used: second(use.At), Expires: second(s.Created.Add(a.absolute)),
+			ID: publicID(key), User: s.User, Started: second(s.Created), Used: second(use.At), Expires: second(a.ends(s)),
 			Address: use.Address, From: s.Address, Agent: s.Agent, key: key,
 		})
 	}

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -214,23 +215,93 @@ func TestSessionsOfOneUserAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		var ids []string
-		for range sessionsPerUser + 1 {
+		for i := range sessionsPerUser + 1 {
 			time.Sleep(time.Second)
 			id, err := a.StartSession(t.Context(), u, "192.0.2.1", "")
 			if err != nil {
 				t.Fatal(err)
 			}
 			ids = append(ids, id)
+			if all, err := a.Sessions(t.Context(), "admin"); i < sessionsPerUser && len(all) != i+1 || err != nil {
+				t.Fatalf("%d sessions after %d, %v", len(all), i+1, err)
+			}
 		}
-		if all, err := a.Sessions(t.Context(), "admin"); len(all) != sessionsPerUser || err != nil {
+		if all, err := a.Sessions(t.Context(), "admin"); len(all) != sessionsLeft || err != nil {
 			t.Errorf("%d sessions, %v", len(all), err)
 		}
-		for i, over := range map[int]bool{0: true, 1: false, sessionsPerUser: false} {
+		for i, over := range map[int]bool{0: true, sessionsPerUser - sessionsLeft: true, sessionsPerUser - sessionsLeft + 1: false, sessionsPerUser: false} {
 			if _, err := a.Session(t.Context(), ids[i]); errors.Is(err, ErrNone) != over {
 				t.Errorf("session %d: %v", i, err)
 			}
 		}
 	})
+}
+
+// A sign-in reads no other sessions, but now and then: neither one of many users
+// nor one of a user who signs in again and again.
+func TestSigningInReadsFewSessions(t *testing.T) {
+	s := newStores()
+	a := s.open(t, Config{})
+	reads := func(f func(i int) User, n int) int {
+		t.Helper()
+		before := s.sessions.reads()
+		for i := range n {
+			if _, err := a.StartSession(t.Context(), f(i), "192.0.2.1", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s.sessions.reads() - before
+	}
+	many := make([]User, 300)
+	for i := range many {
+		many[i] = User{Username: fmt.Sprint("u", i), Era: "x"}
+		if err := a.users.create(t.Context(), many[i].Username, many[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := reads(func(i int) User { return many[i] }, len(many)); n != 1 {
+		t.Errorf("300 users read all sessions %d times, want once", n)
+	}
+	if n := reads(func(int) User { return many[0] }, 4*sessionsPerUser); n > 4*sessionsPerUser/6 {
+		t.Errorf("one user reads all sessions %d times in %d sign-ins", n, 4*sessionsPerUser)
+	}
+	if all, err := a.Sessions(t.Context(), "u0"); len(all) > sessionsPerUser || err != nil {
+		t.Errorf("%d sessions, %v", len(all), err)
+	}
+	a.rooms.forget()
+	if n := reads(func(int) User { return many[1] }, 3); n != 1 {
+		t.Errorf("after an hour they are read %d times, want once", n)
+	}
+}
+
+// BenchmarkStartSession is a sign-in, without the password, where there are
+// 10,000 sessions; "counted" is one that has to read them all.
+func BenchmarkStartSession(b *testing.B) {
+	for _, counted := range []bool{false, true} {
+		b.Run(map[bool]string{false: "usual", true: "counted"}[counted], func(b *testing.B) {
+			s := newStores()
+			a := s.open(b, Config{})
+			now := time.Now()
+			for i := range 10_000 {
+				one := session{User: fmt.Sprint("u", i%1000), Era: "x", Created: now, Seen: now, Agent: strings.Repeat("a", 120)}
+				if err := a.sessions.create(b.Context(), digest(fmt.Sprint(i)), one); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				if counted {
+					a.rooms.forget()
+				}
+				id, err := a.StartSession(b.Context(), User{Username: "admin", Era: "x"}, "192.0.2.1", "Firefox")
+				if err == nil {
+					err = a.EndSession(b.Context(), id)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 func TestWhatABrowserCallsItselfIsCleanedAndShort(t *testing.T) {
