@@ -15,7 +15,7 @@ var openRoutes = []string{
 	"GET /", "GET /login.html", "GET /public/*", "GET /docs", "GET /docs/streams", "GET /openapi.json", "GET /asyncapi.json",
 	"GET /health", "GET /livez", "GET /readyz",
 	"GET /metrics", // in development; see TestP10Metrics
-	"POST /api/login", "POST /api/logout", "GET /api/oidc/login", "GET /api/oidc/callback", "GET /api/me", "POST /api/token",
+	"POST /api/login", "POST /api/logout", "GET /api/oidc/login", "GET /api/oidc/callback", "POST /api/oidc/backchannel-logout", "GET /api/me", "POST /api/token",
 	"GET /ws", // an anonymous one has to send auth first
 }
 

@@ -53,13 +53,19 @@ func (s *Server) login(c echo.Context) error {
 // startSession signs a user in whose credentials were checked. The session that
 // the browser had is over: somebody else may have planted it.
 func (s *Server) startSession(c echo.Context, u auth.User) error {
+	return s.openSession(c, u, func(address, agent string) (string, error) {
+		return s.Auth.StartSession(c.Request().Context(), u, address, agent)
+	})
+}
+
+func (s *Server) openSession(c echo.Context, u auth.User, start func(address, agent string) (string, error)) error {
 	ctx := c.Request().Context()
 	if old := s.sessionID(c); old != "" {
 		if err := s.Auth.EndSession(ctx, old); err != nil {
 			return err
 		}
 	}
-	id, err := s.Auth.StartSession(ctx, u, visitOf(c).addr, c.Request().UserAgent())
+	id, err := start(visitOf(c).addr, c.Request().UserAgent())
 	if err != nil {
 		return err
 	}

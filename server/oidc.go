@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/securecookie"
 	"github.com/labstack/echo/v4"
 
+	"echotwin/realtime"
 	"echotwin/server/auth"
 )
 
@@ -38,6 +39,7 @@ func (s *Server) oidcRoutes() error {
 	s.journeys = securecookie.New(sign, seal).SetSerializer(securecookie.JSONEncoder{}).MaxAge(int(journeyTime.Seconds()))
 	s.route(http.MethodGet, "/api/oidc/login", auth.Public, s.oidcLogin)
 	s.route(http.MethodGet, oidcCallback, auth.Public, s.oidcReturn)
+	s.post("/api/oidc/backchannel-logout", auth.Public, s.oidcLoggedOut)
 	return nil
 }
 
@@ -102,16 +104,48 @@ func (s *Server) oidcReturn(c echo.Context) error {
 		return s.oidcFailed(c, journey.Next, errors.Join(errRefused, errors.New(clip(c.QueryParam("error")+" "+c.QueryParam("error_description")))))
 	}
 	ctx, v := c.Request().Context(), visitOf(c)
-	u, err := s.OIDC.Finish(ctx, journey, c.QueryParam("code"))
+	who, err := s.OIDC.Finish(ctx, journey, c.QueryParam("code"))
 	s.sessionsChanged() // the role may be another, or what was issued is over
 	if err != nil {
 		return s.oidcFailed(c, journey.Next, err)
 	}
-	if err := s.startSession(c, u); err != nil {
+	u := who.User
+	if err := s.openSession(c, u, func(address, agent string) (string, error) { return s.OIDC.StartSession(ctx, who, address, agent) }); err != nil {
 		return err
 	}
 	s.log.Info("login", "user", u.Username, "address", v.addr, "provider", s.OIDC.Name(), "role", u.Role)
 	return c.Redirect(http.StatusFound, localPath(journey.Next))
+}
+
+// oidcLoggedOut answers POST /api/oidc/backchannel-logout, by which the provider
+// says that somebody has signed out there. What shows that it is the provider is
+// the signature of the token.
+func (s *Server) oidcLoggedOut(c echo.Context) error {
+	noStore(c)
+	if s.OIDC == nil {
+		return echo.ErrNotFound
+	}
+	form, err := formBody(c)
+	if err != nil {
+		return err
+	}
+	addr := visitOf(c).addr
+	users, n, err := s.OIDC.LoggedOut(c.Request().Context(), form.Get("logout_token"), addr)
+	switch {
+	case errors.Is(err, auth.ErrNoLogout):
+		return problem(realtime.CodeNotFound, "%s", err.Error())
+	case errors.Is(err, auth.ErrUntrusted):
+		s.log.Warn("a logout of the provider was refused", "address", addr, "err", err)
+		return problem(realtime.CodeMalformed, "%s", clip(err.Error()))
+	case errors.Is(err, auth.ErrUnreachable), errors.Is(err, auth.ErrBusy):
+		s.log.Warn("a logout of the provider was not heard", "address", addr, "err", err)
+		return problem(realtime.CodeUnavailable, "the provider cannot be asked for its keys now, send it again")
+	case err != nil:
+		return err
+	}
+	s.sessionsChanged()
+	s.log.Info("signed out at the provider", "users", users, "sessions", n, "address", addr)
+	return c.NoContent(http.StatusOK)
 }
 
 // oidcWords are what the login page says, by what went wrong.

@@ -60,6 +60,7 @@ func signIn() []operation {
 		{method: "POST", path: "/api/logout", tag: tag, summary: "End the session", answer: "LoggedOut", errors: []int{403}},
 		{method: "GET", path: "/api/oidc/login", tag: tag, summary: "To the provider of OpenID Connect, where one signs in", params: []string{"next"}, status: 302, errors: []int{404}, note: "For browsers. 404 when none is set (ECHOTWIN_OIDC_ISSUER). What goes wrong is said on the login page."},
 		{method: "GET", path: "/api/oidc/callback", tag: tag, summary: "Where the provider sends the browser back", params: []string{"oidcState", "oidcCode"}, status: 302, errors: []int{404}},
+		{method: "POST", path: "/api/oidc/backchannel-logout", tag: tag, summary: "Where the provider says that somebody has signed out there", body: "LogoutToken", bodyType: echo.MIMEApplicationForm, status: 200, errors: []int{400, 404, 413, 429, 503}, note: "OpenID Connect Back-Channel Logout 1.0. 404 unless ECHOTWIN_OIDC_BACKCHANNEL is 1. It ends the sessions of the token's sid, or all of its sub."},
 		{method: "GET", path: "/api/me", tag: tag, summary: "Who am I?", answer: "Me"},
 		{method: "POST", path: "/api/token", tag: tag, summary: "OAuth2 password flow: a token for an hour", body: "PasswordGrant", bodyType: echo.MIMEApplicationForm, answer: "Grant", errors: []int{400, 429, 503}},
 		{method: "POST", path: "/api/tickets", tag: tag, summary: "A ticket for ?ticket=, read only and for minutes", access: user, body: "NewTicket", status: 201, answer: "Ticket", errors: []int{400, 422},

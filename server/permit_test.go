@@ -65,7 +65,7 @@ var routePermissions = map[string]auth.Permission{
 	"GET /docs": auth.Public, "GET /docs/streams": auth.Public, "GET /openapi.json": auth.Public, "GET /asyncapi.json": auth.Public,
 	"GET /health": auth.Public, "GET /livez": auth.Public, "GET /readyz": auth.Public,
 	"GET /metrics":    auth.Public, // in development; TestP10Metrics has it in production
-	"POST /api/login": auth.Public, "POST /api/logout": auth.Public, "GET /api/oidc/login": auth.Public, "GET /api/oidc/callback": auth.Public, "GET /api/me": auth.Public, "POST /api/token": auth.Public,
+	"POST /api/login": auth.Public, "POST /api/logout": auth.Public, "GET /api/oidc/login": auth.Public, "GET /api/oidc/callback": auth.Public, "POST /api/oidc/backchannel-logout": auth.Public, "GET /api/me": auth.Public, "POST /api/token": auth.Public,
 	"GET /ws": auth.Public, // the frames have permissions
 
 	"GET /app": auth.ReadThings, "GET /app/*": auth.ReadThings, "GET /events": auth.ReadThings, "GET /api/viewers": auth.ReadThings,

@@ -34,15 +34,17 @@ type config struct {
 	SMTPFrom        string   `name:"smtp-from" env:"ECHOTWIN_SMTP_FROM" help:"Sender of that e-mail, such as Echotwin <alarms@example.com>."`
 	AdminPassword   string   `env:"ECHOTWIN_ADMIN_PASSWORD" help:"Password of the first administrator, admin. In development 123456 works without it; in production a random one is printed once."`
 
-	OIDCIssuer      string   `name:"oidc-issuer" env:"ECHOTWIN_OIDC_ISSUER" help:"OpenID Connect provider where people may sign in besides, such as https://login.example.com/realms/plant."`
-	OIDCClientID    string   `name:"oidc-client-id" env:"ECHOTWIN_OIDC_CLIENT_ID" help:"Name under which the provider knows this server."`
-	OIDCSecret      string   `name:"oidc-client-secret" env:"ECHOTWIN_OIDC_CLIENT_SECRET" help:"Secret of that name; empty for a public client."`
-	OIDCName        string   `name:"oidc-name" env:"ECHOTWIN_OIDC_NAME" help:"What the button on the login page calls the provider; its host name when empty."`
-	OIDCScopes      []string `name:"oidc-scopes" env:"ECHOTWIN_OIDC_SCOPES" default:"profile,email" help:"What is asked of the provider, besides openid."`
-	OIDCRoleClaim   string   `name:"oidc-role-claim" env:"ECHOTWIN_OIDC_ROLE_CLAIM" default:"groups" help:"Claim that lists somebody's groups; realm_access.roles leads into an object."`
-	OIDCRoles       []string `name:"oidc-roles" env:"ECHOTWIN_OIDC_ROLES" help:"Roles of groups, such as plant-admins=admin,shift=operator. Of several the strongest counts."`
-	OIDCDefaultRole string   `name:"oidc-default-role" env:"ECHOTWIN_OIDC_DEFAULT_ROLE" help:"Role of who is in none of those groups; empty refuses them."`
-	OIDCLogout      flagOn   `name:"oidc-logout" env:"ECHOTWIN_OIDC_LOGOUT" help:"1 has the provider end its session, too, when somebody signs out."`
+	OIDCIssuer      string        `name:"oidc-issuer" env:"ECHOTWIN_OIDC_ISSUER" help:"OpenID Connect provider where people may sign in besides, such as https://login.example.com/realms/plant."`
+	OIDCClientID    string        `name:"oidc-client-id" env:"ECHOTWIN_OIDC_CLIENT_ID" help:"Name under which the provider knows this server."`
+	OIDCSecret      string        `name:"oidc-client-secret" env:"ECHOTWIN_OIDC_CLIENT_SECRET" help:"Secret of that name; empty for a public client."`
+	OIDCName        string        `name:"oidc-name" env:"ECHOTWIN_OIDC_NAME" help:"What the button on the login page calls the provider; its host name when empty."`
+	OIDCScopes      []string      `name:"oidc-scopes" env:"ECHOTWIN_OIDC_SCOPES" default:"profile,email" help:"What is asked of the provider, besides openid."`
+	OIDCRoleClaim   string        `name:"oidc-role-claim" env:"ECHOTWIN_OIDC_ROLE_CLAIM" default:"groups" help:"Claim that lists somebody's groups; realm_access.roles leads into an object."`
+	OIDCRoles       []string      `name:"oidc-roles" env:"ECHOTWIN_OIDC_ROLES" help:"Roles of groups, such as plant-admins=admin,shift=operator. Of several the strongest counts."`
+	OIDCDefaultRole string        `name:"oidc-default-role" env:"ECHOTWIN_OIDC_DEFAULT_ROLE" help:"Role of who is in none of those groups; empty refuses them."`
+	OIDCLogout      flagOn        `name:"oidc-logout" env:"ECHOTWIN_OIDC_LOGOUT" help:"1 has the provider end its session, too, when somebody signs out."`
+	OIDCBackchannel flagOn        `name:"oidc-backchannel" env:"ECHOTWIN_OIDC_BACKCHANNEL" help:"1 lets the provider end sessions by POST /api/oidc/backchannel-logout."`
+	OIDCSession     time.Duration `name:"oidc-session" env:"ECHOTWIN_OIDC_SESSION" default:"0" help:"How long who signed in at the provider stays signed in at most, such as 8h; 0 for as long as others."`
 
 	Data        string        `env:"ECHOTWIN_DATA" default:"data" help:"Folder that holds everything that is kept."`
 	Nats        string        `name:"nats-url" env:"NATS_URL" help:"NATS cluster to use instead of the one inside, such as nats://n1:4222,nats://n2:4222."`

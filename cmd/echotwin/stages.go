@@ -194,6 +194,7 @@ func (s *stages) openOIDC() (err error) {
 	s.oidc, err = auth.NewOIDC(s.auth, auth.OIDCConfig{
 		Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCSecret, Name: c.OIDCName, Scopes: c.OIDCScopes,
 		RoleClaim: c.OIDCRoleClaim, Roles: c.OIDCRoles, DefaultRole: auth.Role(c.OIDCDefaultRole), Logout: bool(c.OIDCLogout),
+		Backchannel: bool(c.OIDCBackchannel), Session: c.OIDCSession,
 	})
 	return err
 }

@@ -36,6 +36,11 @@ type OIDCConfig struct {
 
 	// Logout has the provider end its session, too, when somebody signs out.
 	Logout bool
+	// Backchannel lets the provider end sessions here: see LoggedOut.
+	Backchannel bool
+	// Session is how long somebody who signed in there stays signed in at most, so
+	// that an account which is closed there ends here; zero for as long as others.
+	Session time.Duration
 }
 
 // What can be wrong with a sign-in at the provider. Each is a word for people;
@@ -52,6 +57,9 @@ const (
 	providerAnswer = 1 << 20          // bytes of it
 	providerAtOnce = 16               // sign-ins that wait for it
 	providerPause  = 2 * time.Second  // before one that cannot be reached is asked again
+
+	maxSubject = 255         // bytes of what a provider calls people and sessions
+	minSession = time.Minute // or people would be sent to the provider all the time
 )
 
 // OIDC signs people in with accounts of one provider, which need not be there
@@ -62,6 +70,9 @@ type OIDC struct {
 	roles  map[string]Role
 	client *http.Client
 	slots  chan struct{}
+
+	badLogouts *throttle // by address
+	logouts    once      // by jti
 
 	mu       sync.Mutex
 	provider *oidc.Provider // nil until it has answered
@@ -78,7 +89,7 @@ func NewOIDC(a *Auth, c OIDCConfig) (*OIDC, error) {
 	if c.ClientID == "" {
 		return nil, errors.New("ECHOTWIN_OIDC_CLIENT_ID is needed with ECHOTWIN_OIDC_ISSUER: the name under which the provider knows this server")
 	}
-	o := &OIDC{auth: a, cfg: c, roles: map[string]Role{}, slots: make(chan struct{}, providerAtOnce)}
+	o := &OIDC{auth: a, cfg: c, roles: map[string]Role{}, slots: make(chan struct{}, providerAtOnce), badLogouts: newThrottle(20)}
 	for _, pair := range c.Roles {
 		i := strings.LastIndex(pair, "=")
 		if i < 1 || checkRole(Role(pair[i+1:])) != nil {
@@ -88,6 +99,9 @@ func NewOIDC(a *Auth, c OIDCConfig) (*OIDC, error) {
 	}
 	if c.DefaultRole != "" && checkRole(c.DefaultRole) != nil {
 		return nil, fmt.Errorf("ECHOTWIN_OIDC_DEFAULT_ROLE: %q is none of viewer, operator, engineer, admin", c.DefaultRole)
+	}
+	if c.Session != 0 && c.Session < minSession {
+		return nil, fmt.Errorf("ECHOTWIN_OIDC_SESSION: %s is less than the minute that a session needs; 0 is for as long as other sessions", c.Session)
 	}
 	if len(o.roles) == 0 && c.DefaultRole == "" {
 		return nil, errors.New("ECHOTWIN_OIDC_ROLES or ECHOTWIN_OIDC_DEFAULT_ROLE is needed with ECHOTWIN_OIDC_ISSUER: otherwise nobody has a role and everybody is refused")
@@ -165,50 +179,70 @@ func (o *OIDC) discover(ctx context.Context) (*oidc.Provider, error) {
 // Finish makes of the code that the browser brought back the user whom the
 // provider means. At the first sign-in the user is made; at each one the role
 // becomes what the groups say.
-func (o *OIDC) Finish(ctx context.Context, j Journey, code string) (User, error) {
+func (o *OIDC) Finish(ctx context.Context, j Journey, code string) (Arrival, error) {
 	select {
 	case o.slots <- struct{}{}:
 		defer func() { <-o.slots }()
 	default:
-		return User{}, ErrBusy
+		return Arrival{}, ErrBusy
 	}
 	p, err := o.discover(ctx)
 	if err != nil {
-		return User{}, err
+		return Arrival{}, err
 	}
 	ctx = oidc.ClientContext(ctx, o.client)
 	token, err := o.oauth2(p, j.Callback).Exchange(ctx, code, oauth2.VerifierOption(j.Verifier))
 	if err != nil {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) && refused.Response.StatusCode < 500 {
-			return User{}, fmt.Errorf("%w: the code: %s %s", ErrUntrusted, refused.ErrorCode, refused.ErrorDescription)
+			return Arrival{}, fmt.Errorf("%w: the code: %s %s", ErrUntrusted, refused.ErrorCode, refused.ErrorDescription)
 		}
-		return User{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return Arrival{}, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	raw, _ := token.Extra("id_token").(string)
 	id, err := p.Verifier(&oidc.Config{ClientID: o.cfg.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return User{}, fmt.Errorf("%w: the ID token: %w", ErrUntrusted, err)
+		return Arrival{}, fmt.Errorf("%w: the ID token: %w", ErrUntrusted, err)
 	}
 	if id.Nonce != j.Nonce {
-		return User{}, fmt.Errorf("%w: the ID token is of another sign-in", ErrUntrusted)
+		return Arrival{}, fmt.Errorf("%w: the ID token is of another sign-in", ErrUntrusted)
 	}
 	c := claims{}
 	if err := id.Claims(&c); err != nil {
-		return User{}, fmt.Errorf("%w: the ID token: %w", ErrUntrusted, err)
+		return Arrival{}, fmt.Errorf("%w: the ID token: %w", ErrUntrusted, err)
 	}
 	if azp, ok := c["azp"].(string); ok && azp != o.cfg.ClientID {
-		return User{}, fmt.Errorf("%w: the ID token was given to %q", ErrUntrusted, azp)
+		return Arrival{}, fmt.Errorf("%w: the ID token was given to %q", ErrUntrusted, azp)
 	}
-	if id.Subject == "" || len(id.Subject) > 255 {
-		return User{}, fmt.Errorf("%w: the ID token names nobody", ErrUntrusted)
+	if id.Subject == "" || len(id.Subject) > maxSubject {
+		return Arrival{}, fmt.Errorf("%w: the ID token names nobody", ErrUntrusted)
 	}
 	if _, ok := c.at(o.cfg.RoleClaim); !ok && p.UserInfoEndpoint() != "" {
 		if err := o.userInfo(ctx, p, token, id.Subject, c); err != nil {
-			return User{}, err
+			return Arrival{}, err
 		}
 	}
-	return o.user(ctx, id.Subject, c)
+	u, err := o.user(ctx, id.Subject, c)
+	sid, _ := c["sid"].(string)
+	if len(sid) > maxSubject {
+		return Arrival{}, fmt.Errorf("%w: the ID token names its session in more than %d bytes", ErrUntrusted, maxSubject)
+	}
+	return Arrival{User: u, sid: sid}, err
+}
+
+// An Arrival is somebody whom the provider has signed in.
+type Arrival struct {
+	User User
+	sid  string // what it calls its session; "" when it does not say
+}
+
+// StartSession is that of Auth for somebody who comes from the provider.
+func (o *OIDC) StartSession(ctx context.Context, who Arrival, address, agent string) (string, error) {
+	s := session{User: who.User.Username, Era: who.User.Era, Address: address, Agent: cleanAgent(agent), SID: who.sid}
+	if o.cfg.Session > 0 {
+		s.Until = time.Now().Add(o.cfg.Session)
+	}
+	return o.auth.startSession(ctx, s)
 }
 
 // userInfo adds what the provider tells of somebody besides.

@@ -56,6 +56,29 @@ func TestSessionsEnd(t *testing.T) {
 			gone(t, a, id, true)
 		})
 	})
+	t.Run("by the time that the provider's are given", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newStores().open(t, Config{Idle: time.Hour, Absolute: 10 * time.Hour})
+			o, err := NewOIDC(a, OIDCConfig{Issuer: "https://login.example.com", ClientID: "x", DefaultRole: Viewer, Session: 2 * time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			u, err := a.users.get(ctx, "admin")
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := o.StartSession(ctx, Arrival{User: u}, "192.0.2.1", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				time.Sleep(39 * time.Minute)
+				gone(t, a, id, false)
+			}
+			time.Sleep(4 * time.Minute)
+			gone(t, a, id, true)
+		})
+	})
 	t.Run("by a new password", func(t *testing.T) {
 		a := newStores().open(t, Config{})
 		_, id := a.signIn(t, "admin", "123456")

@@ -158,6 +158,25 @@ func (p *Provider) idToken(nonce string) string {
 		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), // long, for slow machines
 	}
 	maps.Copy(c, p.Claims)
+	return p.sign(c)
+}
+
+// LogoutToken is what the provider posts when somebody has signed out there, with
+// claims over those that belong there; nil takes one away.
+func (p *Provider) LogoutToken(claims map[string]any) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	c := map[string]any{
+		"iss": p.URL, "sub": "subject-1", "aud": ClientID, "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(),
+		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+	}
+	maps.Copy(c, claims)
+	return p.sign(c)
+}
+
+// sign is called under mu.
+func (p *Provider) sign(c map[string]any) string {
 	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
 	head, key := map[string]string{"alg": "ES256", "kid": p.kid, "typ": "JWT"}, p.key
 	if p.Unsigned {
