@@ -14,7 +14,7 @@ import (
 )
 
 // A checkpoint is one JSON document after the other, first a saved with only a
-// seq, then things by id, then commands in their order, then alarms by id. It is cut into chunks
+// seq, then things by id, then commands in their order, the keys of older ones, then alarms by id. It is cut into chunks
 // wherever they are full; before each stands a line that says which it is.
 const (
 	checkpointVersion = 1
@@ -45,6 +45,7 @@ type saved struct {
 	Props   []savedAs `json:"props,omitempty"`
 	Command *command  `json:"command,omitempty"`
 	Holds   bool      `json:"holds,omitempty"` // the command holds its key
+	Spent   *spentKey `json:"spent,omitempty"` // a key whose command is forgotten
 	Alarm   *alarm    `json:"alarm,omitempty"`
 }
 
@@ -80,6 +81,9 @@ func (t *Twins) Checkpoint() (seq uint64, chunks [][]byte) {
 	for _, id := range t.commands.order {
 		c := t.commands.byID[id]
 		commands = append(commands, saved{Command: c, Holds: c.Key != "" && t.commands.keys[c.owner()] == id})
+	}
+	for _, k := range t.commands.spent.list() {
+		commands = append(commands, saved{Spent: &k})
 	}
 	for _, al := range t.alarms.sorted() {
 		commands = append(commands, saved{Alarm: al})
@@ -174,7 +178,10 @@ func (t *Twins) restore(s saved) {
 		if s.Holds {
 			t.commands.keys[c.owner()] = c.ID
 		}
-		t.commands.forget()
+		t.commands.forget(c.TS.UnixMilli())
+	}
+	if k := s.Spent; k != nil {
+		t.commands.spent.add(*k, k.At)
 	}
 	if s.Alarm != nil {
 		t.alarms.restore(s.Alarm)

@@ -29,7 +29,8 @@ const (
 // Invoke asks a device to do something and returns when that has ended.
 //
 //	accepted    the input is valid by the thing's description, the risk is
-//	            confirmed as that wants it, and its interlocks hold
+//	            confirmed as that wants it, and its interlocks hold; they are
+//	            looked at once more when it is sent
 //	sent        the device has confirmed that it took the command
 //	done        the device's result says ok
 //	failed      the device's result says no
@@ -51,8 +52,9 @@ const (
 //
 // A repeated Key of the same user returns the first outcome, after a restart
 // and on another node too, for as long as the command is among the newest
-// 1,000; used for something else it is a conflict. The key of a command that
-// was not accepted stays free.
+// 1,000. It stays used for 24 hours at least, and then it is a conflict, as it is
+// for something else; of more than 10,000 keys of one user the oldest may be used
+// again before. The key of a command that was not accepted stays free.
 //
 // Its id is told to realtime.OnCommandID before the first step.
 func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Invoked, error) {
@@ -83,7 +85,10 @@ func (t *Twins) Invoke(ctx context.Context, i realtime.Invocation) (realtime.Inv
 	}
 	// Another node, or another call, may have been first with this key. The
 	// order in the log has decided.
-	if first, _ := t.first(c); first != c.ID && first != "" {
+	switch first, problem := t.first(c); {
+	case problem != nil:
+		return c.rejected(problem).outcome()
+	case first != c.ID && first != "":
 		return t.Follow(ctx, first)
 	}
 	if i.Async && t.carryOn(c) {
@@ -193,6 +198,9 @@ func (t *Twins) first(c command) (string, *realtime.Problem) {
 	defer t.mu.RUnlock()
 	f := t.commands.holder(c)
 	if f == nil {
+		if spent, ok := t.commands.spent.find(c, t.cfg.Now().UnixMilli()); ok {
+			return "", spent.conflict()
+		}
 		return "", nil
 	}
 	if f.Thing != c.Thing || f.Action != c.Action || !bytes.Equal(f.Input, c.Input) {
@@ -205,7 +213,16 @@ func (t *Twins) first(c command) (string, *realtime.Problem) {
 func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) {
 	waiting, cancel := context.WithTimeout(ctx, c.left(t.cfg.Now()))
 	defer cancel()
+	lock := t.locked(waiting, c)
 	if t.overtaken(ctx, c) {
+		return t.outcome(ctx, c)
+	}
+	if lock != nil {
+		c.TS = stamp(t.cfg.Now().UnixMilli())
+		c = c.rejected(lock)
+		if t.record(context.WithoutCancel(ctx), c) != nil {
+			return c.outcome() // true all the same; Run ends it in the log
+		}
 		return t.outcome(ctx, c)
 	}
 	err := t.send(ctx, c)
@@ -231,6 +248,24 @@ func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) 
 		}
 	}
 	return t.outcome(ctx, c)
+}
+
+// locked is why a command that was accepted may not be sent now, or nil. The log
+// may have taken seconds to store it, and in that time somebody may have opened a
+// guard; what the device does after that is its own to hold.
+func (t *Twins) locked(ctx context.Context, c command) *realtime.Problem {
+	act, problem := t.action(c.Thing, c.Action)
+	if problem != nil {
+		return nil // described anew since: it was in order when it was accepted
+	}
+	locks := t.interlocks(ctx, c.Thing, act)
+	for i := range locks {
+		if problem := locks[i].problem(i); problem != nil {
+			problem.Message = "not sent: when it was accepted this held, and now: " + problem.Message
+			return problem
+		}
+	}
+	return nil
 }
 
 // overtaken says whether the command has ended before it was sent, and notes

@@ -221,8 +221,8 @@ func TestCommandsAreListedAndBounded(t *testing.T) {
 		got, _ := tw.Invoke(t.Context(), i)
 		ids = append(ids, got.ID)
 	}
-	if n := len(tw.Commands(1<<30, "")); n != keepCommands || len(tw.commands.keys) != keepCommands || len(tw.commands.order) != keepCommands {
-		t.Errorf("got %d commands, %d keys, %d in order", n, len(tw.commands.keys), len(tw.commands.order))
+	if n := len(tw.Commands(1<<30, "")); n != keepCommands || len(tw.commands.keys) != keepCommands || len(tw.commands.order) != keepCommands || tw.commands.spent.all != 200 {
+		t.Errorf("got %d commands, %d keys, %d in order, %d spent", n, len(tw.commands.keys), len(tw.commands.order), tw.commands.spent.all)
 	}
 	if _, ok := tw.Command(ids[0]); ok {
 		t.Error("the oldest command was kept")

@@ -94,6 +94,7 @@ type commands struct {
 	byID  map[string]*command
 	order []string
 	keys  map[string]string // owner of a key → the command that was first
+	spent spent             // keys of commands that are not remembered any more
 	moved chan struct{}     // closed when a command may have moved
 
 	// verifying are the commands whose effect is waited for, by their thing.
@@ -173,6 +174,9 @@ func (cs *commands) put(c command) []*command {
 		if cs.holder(c) != nil {
 			return nil
 		}
+		if _, spent := cs.spent.find(c, c.TS.UnixMilli()); spent {
+			return nil
+		}
 		cs.keys[c.owner()] = c.ID
 	}
 	c.Steps = []realtime.Step{{Status: c.Status, TS: c.TS, Evidence: c.Evidence}}
@@ -182,7 +186,7 @@ func (cs *commands) put(c command) []*command {
 	}
 	cs.order = append(cs.order, c.ID)
 	cs.set(&c)
-	cs.forget()
+	cs.forget(c.TS.UnixMilli())
 	return changed
 }
 
@@ -238,8 +242,9 @@ func (cs *commands) supersede(by *command) (ended []*command) {
 	return ended
 }
 
-// forget keeps the list bounded. The oldest ended command goes first.
-func (cs *commands) forget() {
+// forget keeps the list bounded. The oldest ended command goes first; its key is
+// spent for a while yet.
+func (cs *commands) forget(now int64) {
 	for len(cs.order) > keepCommands {
 		at := max(slices.IndexFunc(cs.order, cs.ended), 0)
 		c := cs.byID[cs.order[at]]
@@ -250,6 +255,7 @@ func (cs *commands) forget() {
 		}
 		if cs.keys[c.owner()] == c.ID {
 			delete(cs.keys, c.owner())
+			cs.spent.add(spentKey{c.User, c.Key, c.ID, c.Status, c.began()}, now)
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 // interlockWait bounds what all interlocks of one command may take together.
 const interlockWait = 3 * time.Second
 
-// An interlock is a condition that must hold when a command is accepted.
+// An interlock is a condition that must hold when a command is accepted, and
+// still when it is sent.
 type interlock struct {
 	when    *Condition // nil: see promql
 	promql  string

@@ -3,6 +3,7 @@ package twin
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,54 @@ func TestReadiness(t *testing.T) {
 		}
 		if _, err := tw.Readiness(t.Context(), pressID, "none"); problem(t, err).Code != realtime.CodeNotFound {
 			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// behind is a log in which something stands right behind an accepted command.
+type behind struct {
+	*plant
+	more realtime.Record
+}
+
+func (w behind) Put(ctx context.Context, rs ...realtime.Record) (uint64, error) {
+	if rs[0].Kind == realtime.Command && strings.Contains(string(rs[0].Data), `"status":"accepted"`) {
+		rs = append(rs, w.more)
+	}
+	return w.plant.Put(ctx, rs...)
+}
+
+// What held when a command was accepted may not hold any more when the log has
+// stored it: then nothing is sent.
+func TestInterlocksHoldWhenACommandIsSent(t *testing.T) {
+	const id = "lab/gate"
+	synctest.Test(t, func(t *testing.T) {
+		p := &plant{t: t}
+		// The log has the guard open right after the command.
+		tw, l := New(Config{Log: behind{p, reading(id, time.Now(), `{"guard":"open"}`)}, Devices: p}), &listener{}
+		tw.OnChange(l.hear)
+		if err := tw.Describe([]byte(gate)); err != nil {
+			t.Fatal(err)
+		}
+		p.join(tw)
+		sent := 0
+		p.device(id, func(cmd string, _ []byte) error { sent++; p.answer(cmd, `{"ok":true}`); return nil })
+		p.say(reading("lab/other", time.Now(), `{"pressure":2}`), reading(id, time.Now(), `{"guard":"closed","speed":0}`))
+		got, err := tw.Invoke(t.Context(), realtime.Invocation{Thing: id, Action: "open", User: "ana", Key: "k"})
+		why := problem(t, err)
+		if why.Code != realtime.CodeInterlock || why.At != "/interlocks/0" || !strings.HasPrefix(why.Message, "not sent: ") || !strings.Contains(why.Message, `guard is "open"`) || got.Status != realtime.Rejected {
+			t.Errorf("got %+v, %+v", got, why)
+		}
+		if want := []string{"accepted", "rejected"}; !slices.Equal(l.steps(), want) || sent != 0 {
+			t.Errorf("got %v, want %v; sent %d times", l.steps(), want, sent)
+		}
+		// It was accepted, so its key stands for it and it does not run later.
+		p.say(reading(id, time.Now(), `{"guard":"closed"}`))
+		time.Sleep(time.Second / 2)
+		again, err := tw.Invoke(t.Context(), realtime.Invocation{Thing: id, Action: "open", User: "ana", Key: "k"})
+		if again.ID != got.ID || problem(t, err).Code != realtime.CodeInterlock || sent != 0 {
+			t.Errorf("again: got %+v, %v; sent %d times", again, err, sent)
 		}
 		time.Sleep(time.Minute)
 	})
