@@ -103,6 +103,7 @@ func (s *Server) opsRoutes() {
 	// echo-contrib registers on an Echo, without guards: so it gets one of its
 	// own, behind ours.
 	prof := echo.New()
+	prof.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
 	pprof.Register(prof)
 	profile := func(c echo.Context) error {
 		prof.ServeHTTP(c.Response(), c.Request())

@@ -78,6 +78,13 @@ func TestP10MetricsInProduction(t *testing.T) {
 	if a := s.get("/debug/pprof/heap", "Authorization: Bearer "+token); a.StatusCode != 200 || len(a.body) == 0 {
 		t.Errorf("pprof/heap: %d", a.StatusCode)
 	}
+	for _, path := range []string{"x", "heap/x", "../x"} {
+		a := s.get("/debug/pprof/"+path, "Authorization: Bearer "+token)
+		if a.want(t, 404, "not_found"); !strings.Contains(a.body, `"error":"there is nothing at `) {
+			t.Errorf("pprof/%s: got %s", path, a.body)
+		}
+	}
+	s.do("POST", "/debug/pprof/heap", "", "Authorization: Bearer "+token).want(t, 405, "method_not_allowed")
 }
 
 // token issues a token for the user who is signed in.
