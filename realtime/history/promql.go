@@ -27,18 +27,20 @@ const (
 	maxPoints    = 11_000    // of one series, as Prometheus has it
 	maxListed    = 10_000    // series, names or values in one answer
 	lookback     = 5 * time.Minute
+
+	defaultSubstep = time.Minute // of a subquery that names none
 )
 
 func newEngine() *promql.Engine {
 	return promql.NewEngine(promql.EngineOpts{
 		MaxSamples: maxSamples, Timeout: queryTimeout, LookbackDelta: lookback,
 		EnableAtModifier: true, EnableNegativeOffset: true,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return minute },
+		NoStepSubqueryIntervalFn: func(int64) int64 { return defaultSubstep.Milliseconds() },
 		Parser:                   queries,
 	})
 }
 
-var queries = parser.NewParser(parser.Options{})
+var queries parser.Parser = bounded{parser.NewParser(parser.Options{})}
 
 // CheckQuery says what is wrong with an expression that is to hold or not: it must
 // be PromQL and give samples, of which there may be none.
@@ -297,6 +299,11 @@ func (r *promRequest) queryRange() ([]byte, error) {
 		return nil, wrong(`invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer`)
 	case to.Sub(from)/every > maxPoints:
 		return nil, wrong("exceeded maximum resolution of %d points per timeseries. Try decreasing the query resolution (?step=XX)", maxPoints)
+	}
+	if e, err := queries.ParseExpr(r.form.Get("query")); err == nil { // what is wrong with it the engine says
+		if err := checkSubqueries(e, to.Sub(from)); err != nil {
+			return nil, wrong("invalid parameter %q: %v", "query", err)
+		}
 	}
 	return r.run(func(q storage.Queryable) (promql.Query, error) {
 		return r.engine.NewRangeQuery(r.ctx, q, opts, r.form.Get("query"), from, to, every)
