@@ -20,6 +20,9 @@ act("a reading of somebody else's MQTT client reaches the screen", async (t) => 
   await device.say({ speed: 60, temperature: 42.5, running: true });
   const view = await t.overview({ url: server.url });
   await view.shows(conveyor, "temperature", "42.5");
+  // There is no demo line, so nothing speaks of one.
+  assert.equal(await view.page.locator(".crumb").innerText(), "Overview");
+  await view.page.getByText("Read-only tools", { exact: true }).waitFor();
   await device.say({ temperature: 43.5 });
   await view.shows(conveyor, "temperature", "43.5");
   await view.shows(conveyor, "speed", "60"); // what was not said again stays

@@ -2,11 +2,13 @@
 export const en = {
   title: "Assistant",
   context: "Line {line} · read-only tools",
+  contextAny: "Read-only tools",
   fresh: "New conversation",
   close: "Close assistant",
   conversation: "Conversation",
   you: "You asked",
   placeholder: "Ask about line {line}",
+  placeholderAny: "Ask about your machines",
   question: "Ask about the line",
   send: "Send",
   stop: "Stop",
@@ -19,6 +21,8 @@ export const en = {
   ask2: "Is CV-02 running hot?",
   ask3: "Is the air pressure high enough?",
   ask4: "Which values are stale or out of range?",
+  askAny: "What is happening now?",
+  askAlarms: "Which alarms are active, and why?",
   welcome: "Ask about the line in your own words. The assistant reads live values and shows which ones it used.",
 
   sending: "Sending the question",

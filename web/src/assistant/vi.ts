@@ -3,11 +3,13 @@ import type { en } from "./en";
 export const vi: Record<keyof typeof en, string> = {
   title: "Trợ lý",
   context: "DC {line} · chỉ đọc",
+  contextAny: "Chỉ đọc",
   fresh: "Cuộc trò chuyện mới",
   close: "Đóng trợ lý",
   conversation: "Cuộc trò chuyện",
   you: "Bạn đã hỏi",
   placeholder: "Hỏi về dây chuyền {line}",
+  placeholderAny: "Hỏi về máy móc của bạn",
   question: "Hỏi về dây chuyền",
   send: "Gửi",
   stop: "Dừng",
@@ -20,6 +22,8 @@ export const vi: Record<keyof typeof en, string> = {
   ask2: "CV-02 có nóng không?",
   ask3: "Áp suất khí có đủ không?",
   ask4: "Giá trị nào quá hạn hoặc ngoài dải đo?",
+  askAny: "Hiện giờ đang có gì xảy ra?",
+  askAlarms: "Đang có những cảnh báo nào, và vì sao?",
   welcome: "Hãy hỏi về dây chuyền bằng lời của bạn. Trợ lý đọc giá trị trực tiếp và cho biết đã dùng giá trị nào.",
 
   sending: "Đang gửi câu hỏi",
