@@ -62,7 +62,9 @@ func TestTokensOverHTTP(t *testing.T) {
 func many(s string, n int) string { return strings.Repeat(s, n) }
 
 // newSiteFor is the same server for another client.
-func newSiteFor(s *site) *site { return &site{T: s.T, Server: s.Server, url: s.url, client: newClient()} }
+func newSiteFor(s *site) *site {
+	return &site{T: s.T, Server: s.Server, url: s.url, client: newClient()}
+}
 
 func TestP9PasswordFlow(t *testing.T) {
 	s := newSite(t)
