@@ -43,7 +43,7 @@ act("a critical alarm is heard again and again on every page until it is acknowl
   await w.signIn();
   const { page } = w;
   await page.goto("/app/alarms");
-  await page.getByText("No alarm stands.").waitFor();
+  await page.getByText("No active alarms.").waitFor();
   // Nothing is told unless somebody wants it.
   await say(w, pump, { pressure: 9, running: true });
   await row(page, "Pressure high").waitFor();
@@ -91,7 +91,7 @@ act("after a reload the choice is kept, and the page says that the browser wants
   await w.signIn();
   const { page } = w;
   await page.goto("/app");
-  const mute = page.getByText("The browser lets no sound out until you click or press a key on this page.");
+  const mute = page.getByText("The browser plays no sound until you click or press a key on this page.");
   await mute.waitFor();
   await page.locator(".empty, .synoptic").first().click();
   await mute.waitFor({ state: "detached" });
@@ -126,7 +126,7 @@ act("alarms of things that somebody may not see are not told to them", async (t)
   await w.page.addInitScript(() => localStorage.setItem("echotwin.alarms", '{"sound":false,"notify":true,"down":4}'));
   assert.ok((await w.context.request.post("/api/login", { data: guest })).ok());
   await w.page.goto("/app/alarms");
-  await w.page.getByText("No alarm stands.").waitFor();
+  await w.page.getByText("No active alarms.").waitFor();
   await say(admin, "office/pump-1", { pressure: 11, running: true });
   await say(admin, pump, { temperature: 90, running: true });
   await row(w.page, "Temperature high").waitFor();
@@ -155,7 +155,7 @@ act("the browser itself shows a notification of an alarm, and takes it away when
   await w.signIn();
   const { page } = w;
   await page.goto("/app/alarms");
-  await page.getByText("No alarm stands.").waitFor();
+  await page.getByText("No active alarms.").waitFor();
   assert.equal(await page.evaluate(() => Notification.permission), "granted");
   await button(page).click();
   await settings(page).getByLabel("Notifications").check();

@@ -18,7 +18,7 @@ act("an alarm comes with a reading, is acknowledged with a comment, goes with it
   await device.say({ pressure: 5, running: true });
   const w = await open(t, server);
   const { page } = w;
-  await page.getByText("No alarm stands.").waitFor();
+  await page.getByText("No active alarms.").waitFor();
   await device.say({ pressure: 9 });
   const high = row(page, "Pressure high");
   await high.getByText("9.0 bar, limit 8.0 bar").waitFor();
@@ -35,7 +35,7 @@ act("an alarm comes with a reading, is acknowledged with a comment, goes with it
   assert.equal(await high.getByLabel("Comment").count(), 0, "it is acknowledged already");
   assert.deepEqual(await w.axe(), []);
   await device.say({ pressure: 7 });
-  await page.getByText("No alarm stands.").waitFor();
+  await page.getByText("No active alarms.").waitFor();
 
   // One that is over before anybody looked stays until somebody has.
   await device.client.publishAsync(`event/${pump}/jam`, '{"belt":2}', { qos: 1 });
@@ -88,7 +88,7 @@ act("an alarm is shelved with a time and a reason, and taken back, by the keyboa
   await page.keyboard.press("Enter");
   await temperature.getByText(/until .*, admin: sensor is replaced/).waitFor();
   assert.deepEqual(await w.axe(), []);
-  await temperature.getByRole("button", { name: "Take back P-09, Temperature high" }).focus();
+  await temperature.getByRole("button", { name: "Unshelve P-09, Temperature high" }).focus();
   await page.keyboard.press("Enter");
   await page.getByText("No alarm is shelved or suppressed.").waitFor();
 
@@ -157,7 +157,7 @@ act("who may not acknowledge is told why, and sees nothing of things that are hi
   assert.ok((await w.context.request.post("/api/login", { data: guest })).ok());
   const { page } = w;
   await page.goto("/app/alarms");
-  await page.getByText("No alarm stands.").waitFor();
+  await page.getByText("No active alarms.").waitFor();
   await say(admin, "office/pump-1", { pressure: 11, running: true });
   await say(admin, pump, { pressure: 9, running: true });
   await row(page, "Pressure high").waitFor();
@@ -292,7 +292,7 @@ act("the overview shows the most urgent alarms, and every tile, faceplate, thing
   await say(w, conveyor, { speed: 60, temperature: 40, running: true });
   await page.goto("/app");
   const panel = page.locator("section.alarms");
-  await panel.getByText("No alarm stands.").waitFor();
+  await panel.getByText("No active alarms.").waitFor();
   const tile = page.locator(".kpi").filter({ hasText: "CV-02" });
   assert.equal(await tile.getByRole("img").count(), 0);
   await say(w, conveyor, { temperature: 60 }); // its description knows no limit for the screen, only one for the alarm

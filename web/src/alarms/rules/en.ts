@@ -1,7 +1,7 @@
 export const en = {
   count: "{n} rules",
   countShown: "{n} of {all} rules",
-  none: "There is no rule yet. What descriptions say stands below.",
+  none: "No rules yet. The limits of descriptions are listed below.",
   noneSuch: "No rule is about this thing.",
   failed: "The rules could not be read: {why}",
   add: "New rule",
