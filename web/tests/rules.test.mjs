@@ -18,7 +18,7 @@ act("a rule is tried, written, raises an alarm, is eased until it clears, switch
   const server = await plant(t);
   const w = await opened(t, server);
   const { page } = w;
-  await page.getByText("There is no rule yet.").waitFor();
+  await page.getByText("No rules yet.").waitFor();
   await say(w, pump, { pressure: 5, flow: 30, running: true });
   await say(w, "plant/line1/pump-10", { pressure: 6, flow: 10, running: true });
 
