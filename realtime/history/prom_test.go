@@ -109,7 +109,7 @@ func TestAQueryThatIsTooLarge(t *testing.T) {
 	p.say(said("plant/pump", base, "n", 1))
 	p.settle()
 	status, body := p.prom("query", "query", "count_over_time(vector(1)[1d:10ms])")
-	if status != 422 || !contains(body, "too many samples") {
+	if status != 400 || !contains(body, "8.64e+06 steps, at most 1000000 are allowed") {
 		t.Errorf("%d %s", status, body)
 	}
 	if status, body := p.prom("query", "query", "1"); status != 200 {
