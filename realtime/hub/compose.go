@@ -290,7 +290,11 @@ func (s *shard) thingFor(c *conn, t *turn, sub *sub, th *thing, dst []byte) []by
 			s.some = append(s.some, o)
 		}
 	}
-	return th.appendSet(dst, &want{due: s.some, all: s.all})
+	joins := false
+	for _, o := range s.some {
+		joins = joins || o.group.grove != nil && o.joined(th)
+	}
+	return th.appendSet(dst, &want{due: s.some, all: s.all, joins: joins})
 }
 
 // catchUp says the whole claim in an update that may be empty: at the end of a

@@ -240,7 +240,11 @@ func (s *sub) holds(thing string) bool {
 		return s.group.covers(thing)
 	}
 	t := s.conn.shard.hub.index.byID[thing]
-	return t == nil || t.seats[slices.Index(t.groups, s.group)].joined.ver <= s.conn.shard.n
+	if t == nil {
+		return true
+	}
+	seat := t.seats[slices.Index(t.groups, s.group)]
+	return seat.born || seat.joined.ver <= s.conn.shard.n
 }
 
 // misses says whether the things that left the place since are not all known.

@@ -177,7 +177,7 @@ func (x *index) dropThing(t *thing) {
 
 // add puts a thing into the group.
 func (g *group) add(t *thing) {
-	t.groups, t.seats = append(t.groups, g), append(t.seats, seat{len(g.things), -1, t.joined})
+	t.groups, t.seats = append(t.groups, g), append(t.seats, seat{at: len(g.things), log: -1, joined: t.joined})
 	g.things = append(g.things, t)
 }
 
@@ -210,7 +210,10 @@ func (x *index) join(s *sub, pattern string, v *grove, shard, shards int) {
 	case isPlace:
 		g = &group{pattern: pattern, grove: v, place: place, of: make([]roster, shards)}
 		v.places[place] = g
-		v.each(x, place, g.add)
+		v.each(x, place, func(t *thing) {
+			g.add(t)
+			t.seats[len(t.seats)-1].born = true
+		})
 	default:
 		g = &group{pattern: pattern, of: make([]roster, shards)}
 		x.patterns.put(pattern, g)

@@ -38,7 +38,7 @@ func (s *shard) mark(r *round) {
 // markState notes one change for a subscription that hears of each.
 func (s *shard) markState(sub *sub, e *entry, r *round) {
 	// What has come to a place is told whatever there is to be told of it.
-	came := sub.group.grove != nil && e.thing.joined.ver == r.n
+	came := sub.group.grove != nil && e.thing.joined.ver >= r.n
 	if sub.fields != nil && !came && !sub.touched(e.thing, r.n) || sub.see != nil && !sub.see(e.thing.id) {
 		return
 	}

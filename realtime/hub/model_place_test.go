@@ -135,6 +135,10 @@ func (v *viewer) may(s *viewerSub, id string, seq uint64) (yes, no bool) {
 	for _, is := range v.truth.tree.from(v.user, s.place(), id, seq) {
 		yes, no = yes || is.text != "", no || is.text == ""
 	}
+	// Of what came after seq one subscription may have told, and the place not yet.
+	for _, is := range v.truth.things[id]["*ts"].from(seq) {
+		no = no || is.text == "" && !s.members[id]
+	}
 	return yes, no
 }
 

@@ -36,6 +36,7 @@ type seat struct {
 	log int // in its log; -1 before it is there
 
 	joined since // when it came, or came back
+	born   bool  // it was there when the group began
 }
 
 // A prop is one property. A nil value is deleted.
@@ -224,7 +225,7 @@ func (t *thing) appendSet(dst []byte, w *want) []byte {
 	if set {
 		dst = append(dst, '}')
 	}
-	marked := t.marks.ver > 0 && w.change(t.marks.ver, t.marks.seq)
+	marked := t.marks.ver > 0 && (w.joins || w.change(t.marks.ver, t.marks.seq))
 	if marked {
 		dst = t.appendMarks(dst, w, true)
 	}

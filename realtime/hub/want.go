@@ -23,6 +23,10 @@ type want struct {
 
 	due []*sub // of those that cover the thing, the ones this frame serves
 	all []*sub // that cover the thing
+
+	// One of the due ones is of a place that the thing has come to. What another
+	// told of its marks, the client did not take to be about it.
+	joins bool
 }
 
 func (w *want) prop(p *prop) bool {
