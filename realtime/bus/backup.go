@@ -195,6 +195,7 @@ func (r *Restoring) Stream(ctx context.Context, name string, description []byte,
 	for {
 		part, err := next()
 		if err != nil {
+			r.giveUp(ctx, to.Subject)
 			return err
 		}
 		m, err := r.nc.RequestWithContext(ctx, to.Subject, part)
@@ -210,6 +211,14 @@ func (r *Restoring) Stream(ctx context.Context, name string, description []byte,
 			return nil
 		}
 	}
+}
+
+// giveUp ends a restore in the middle, and waits until NATS has ended it too: it
+// reads what its shutdown takes away, without a lock.
+func (r *Restoring) giveUp(ctx context.Context, subject string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, _ = r.nc.RequestWithContext(ctx, subject, nil) // that it is not whole is known
 }
 
 // Close ends the restoring; the folder can then be opened.
