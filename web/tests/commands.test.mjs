@@ -38,7 +38,7 @@ act("commands appear as they are asked for, with their steps and evidence", asyn
   await steps.getByText("PUBACK").waitFor();
   release();
   await steps.getByText("Failed").waitFor();
-  await steps.getByText(/result \{"ok":false,"error":"belt jammed"\}/).waitFor();
+  await steps.getByText(/the device answered \{"ok":false,"error":"belt jammed"\}/).waitFor();
   await page.locator(".story").getByText("less noise").first().waitFor();
   assert.equal((await sent).status, "failed");
 

@@ -22,8 +22,8 @@ export const en = {
   ask3: "Is the air pressure high enough?",
   ask4: "Which values are stale or out of range?",
   askAny: "What is happening now?",
-  askAlarms: "Which alarms are active, and why?",
-  welcome: "Ask about the line in your own words. The assistant reads live values and shows which ones it used.",
+  askAlarms: "What is wrong right now, and why?",
+  welcome: "Ask in your own words. The assistant reads live values and shows which ones it used.",
 
   sending: "Sending the question",
   queued: "Waiting for a free place",

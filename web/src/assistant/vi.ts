@@ -23,8 +23,8 @@ export const vi: Record<keyof typeof en, string> = {
   ask3: "Áp suất khí có đủ không?",
   ask4: "Giá trị nào quá hạn hoặc ngoài dải đo?",
   askAny: "Hiện giờ đang có gì xảy ra?",
-  askAlarms: "Đang có những cảnh báo nào, và vì sao?",
-  welcome: "Hãy hỏi về dây chuyền bằng lời của bạn. Trợ lý đọc giá trị trực tiếp và cho biết đã dùng giá trị nào.",
+  askAlarms: "Hiện có gì bất thường, và vì sao?",
+  welcome: "Hãy hỏi bằng lời của bạn. Trợ lý đọc giá trị trực tiếp và cho biết đã dùng giá trị nào.",
 
   sending: "Đang gửi câu hỏi",
   queued: "Đang chờ đến lượt",
