@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -144,4 +145,61 @@ func TestDeadlineCountsForOneWrite(t *testing.T) {
 	}
 	slow.Close()
 	<-ended
+}
+
+// pipes is a listener whose connections are pipes, so that time can be fake.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	nc, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return nc, nil
+}
+func (p pipes) Close() error   { close(p); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A stream that has nothing to say for longer than a write may take lives on, also
+// over HTTP/2, whose deadlines end the stream itself.
+func TestAQuietStreamLivesOn(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			protocols := &http.Protocols{}
+			protocols.SetHTTP1(!http2)
+			protocols.SetUnencryptedHTTP2(http2)
+			listener := make(pipes)
+			srv := &http.Server{Protocols: protocols, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s, err := Open(w, time.Second)
+				for _, text := range []string{"a", "b"} {
+					select {
+					case <-time.After(time.Minute):
+					case <-r.Context().Done(): // it was ended
+					}
+					if err == nil {
+						err = s.Event("", "", []byte(text))
+					}
+				}
+				if err != nil || (r.ProtoMajor == 2) != http2 {
+					t.Errorf("%s: %v", r.Proto, err)
+				}
+			})}
+			go srv.Serve(listener)
+			defer srv.Close()
+			line := &http.Transport{Protocols: protocols, Dial: func(string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				listener <- there
+				return here, nil
+			}}
+			defer line.CloseIdleConnections()
+			resp, err := (&http.Client{Transport: line}).Get("http://x/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "data: a\n\ndata: b\n\n" {
+				t.Errorf("HTTP/2 %v: got %q, %v", http2, got, err)
+			}
+		})
+	}
 }

@@ -16,6 +16,7 @@ type Writer struct {
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	timeout time.Duration
+	rests   bool // a deadline may not outlive its write
 	buf     []byte
 }
 
@@ -33,12 +34,12 @@ func Stream(w http.ResponseWriter, timeout time.Duration) (*Writer, error) {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	s := &Writer{w: w, rc: http.NewResponseController(w), timeout: timeout}
+	s := &Writer{w: w, rc: http.NewResponseController(w), timeout: timeout, rests: !overHTTP1(w)}
 	if err := s.deadline(); err != nil {
 		return nil, err
 	}
 	w.WriteHeader(http.StatusOK)
-	return s, s.rc.Flush()
+	return s, s.flush()
 }
 
 // Event writes one event; see AppendEvent.
@@ -67,7 +68,30 @@ func (s *Writer) Write(b []byte) error {
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}
-	return s.rc.Flush()
+	return s.flush()
+}
+
+// flush ends one write. Over HTTP/2 a deadline is no matter of writes: it ends the
+// stream when its time comes, also one that only has nothing to say. Over HTTP/1
+// it stays, for the last bytes of the answer, which are written after the handler.
+func (s *Writer) flush() error {
+	err := s.rc.Flush()
+	if err == nil && s.rests {
+		err = s.until(time.Time{})
+	}
+	return err
+}
+
+// overHTTP1 says whether the answer has a connection of its own.
+func overHTTP1(w http.ResponseWriter) bool {
+	for {
+		wrapper, is := w.(interface{ Unwrap() http.ResponseWriter })
+		if !is {
+			_, own := w.(http.Hijacker)
+			return own
+		}
+		w = wrapper.Unwrap()
+	}
 }
 
 // Abort ends a write that is under way in another goroutine. It alone may be
@@ -79,8 +103,10 @@ func (s *Writer) Abort() {
 
 // A deadline per write frees the goroutine of a reader that stopped reading,
 // without limiting how long the stream may live.
-func (s *Writer) deadline() error {
-	err := s.rc.SetWriteDeadline(time.Now().Add(s.timeout))
+func (s *Writer) deadline() error { return s.until(time.Now().Add(s.timeout)) }
+
+func (s *Writer) until(t time.Time) error {
+	err := s.rc.SetWriteDeadline(t)
 	if errors.Is(err, http.ErrNotSupported) { // a test recorder has none
 		return nil
 	}
