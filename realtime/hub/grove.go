@@ -278,9 +278,9 @@ func (s *sub) departed(f func(thing string)) {
 }
 
 // bereave notes for the subscriptions of places that something left them.
-func (s *shard) bereave(r *round) {
-	for i := range r.bereft {
-		b := &r.bereft[i]
+func (s *shard) bereave(r *round, all []bereft) {
+	for i := range all {
+		b := &all[i]
 		s.rouse(b.group, r)
 		for _, sub := range b.group.of[s.i].apart {
 			if sub.paging { // a page may have named it, and may be long out

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"echotwin/realtime"
@@ -215,6 +216,37 @@ func TestAPlaceBesideAPattern(t *testing.T) {
 	if f := c.want("update"); f.value(t, "plant/a", "y") != "4" || len(f.Joined["s1"]) != 1 {
 		t.Fatalf("%s", f.raw)
 	}
+}
+
+// A thing changes, and leaves the place before the shards have looked at that round:
+// then its change is in no list of the place. A frame that claims the round has to
+// tell all the same that it is not there, though it may be about something else.
+func TestAChangeThatLeftItsPlaceBeforeItWasTold(t *testing.T) {
+	inFakeTime(t, Config{}, func(g *fakeRig) {
+		g.set("plant/a", `{"x":1}`)
+		g.set("depot/b", `{"y":1}`)
+		ws, in := g.socket("?path=under:plant&path=depot/b")
+		defer ws.Close()
+		time.Sleep(time.Second)
+		behind := g.holdShards()
+		at := g.set("plant/a", `{"x":2}`)
+		g.set("depot/b", `{"y":2}`)
+		synctest.Wait()
+		time.Sleep(2 * gather) // the round is closed, and waits for the shards
+		g.link("hall", "plant/a")
+		behind()
+		time.Sleep(time.Second)
+		there := true
+		for _, f := range in.of("update") {
+			there = there && !slices.Contains(f.Left["s1"], "plant/a")
+			if f.Seq >= at && there && f.value(t, "plant/a", "x") != "2" {
+				t.Errorf("plant/a changed at %d, and of that was told nothing when this claimed it: %s", at, f.raw)
+			}
+		}
+		if there {
+			t.Error("nobody was told that it left")
+		}
+	})
 }
 
 func TestAWrongPlaceIsToldWhatIsAllowed(t *testing.T) {

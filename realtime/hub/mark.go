@@ -21,11 +21,13 @@ func (s *shard) mark(r *round) {
 		}
 		h.mu.RUnlock()
 	}
-	if len(r.bereft) > 0 {
-		h.mu.RLock()
-		s.bereave(r)
-		h.mu.RUnlock()
-	}
+	h.mu.RLock()
+	s.bereave(r, r.bereft)
+	// What has left a place since the round was closed is not found there any more:
+	// that it left is all that is told of its change, and no claim of this round may
+	// be made before.
+	s.bereave(r, h.open.bereft)
+	h.mu.RUnlock()
 	if r.factStart < r.factEnd {
 		h.mu.RLock()
 		s.markFacts(r)

@@ -66,6 +66,15 @@ func (g *fakeRig) connect() net.Conn {
 	return here
 }
 
+// holdShards has the shards wait until it is told to let them go on.
+func (g *fakeRig) holdShards() (release func()) {
+	gate := make(chan struct{})
+	for _, s := range g.hub.shards {
+		s.post(func(*shard) { <-gate })
+	}
+	return func() { close(gate) }
+}
+
 // timed is a frame and when it came.
 type timed struct {
 	frame
