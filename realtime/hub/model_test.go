@@ -443,47 +443,55 @@ func (v *viewer) resumeLive() {
 }
 
 // quiet waits until every viewer is right, and looks again when the hub is
-// through with everything: nothing may come after it that makes one wrong.
+// through with everything: nothing may come after it that makes one wrong, but
+// the end of a connection that was told before.
 func (w *world) quiet() {
 	for _, v := range w.viewers {
 		v.unpause()
 	}
+	right := false
 	for end := time.Now().Add(40 * time.Second); !w.t.Failed(); time.Sleep(2 * time.Millisecond) {
-		v, why := w.wrong()
-		if v == nil {
-			break
+		v, why, told := w.wrong()
+		switch {
+		case v == nil && right:
+			w.counts.quiets.Add(1)
+			w.forget()
+			return
+		case v == nil:
+			(&rig{t: w.t, hub: w.plant.hub.Load()}).settle()
+			right = true
+			continue
+		case right && !told:
+			why = "it was right, and then " + why
+		case time.Now().After(end):
+			why = "40 s of quiet, and " + why
+		default:
+			right = false
+			continue
 		}
-		if time.Now().After(end) {
-			v.mu.Lock()
-			v.fail("40 s of quiet, and %s", why)
-			v.mu.Unlock()
-		}
-	}
-	(&rig{t: w.t, hub: w.plant.hub.Load()}).settle()
-	if v, why := w.wrong(); v != nil && !w.t.Failed() {
 		v.mu.Lock()
-		v.fail("it was right, and then %s", why)
+		v.fail("%s", why)
 		v.mu.Unlock()
 	}
-	if w.t.Failed() {
-		return
-	}
-	w.counts.quiets.Add(1)
-	w.forget()
 }
 
-// wrong is a viewer that is not right, and why. Those whose connection has
-// ended come back.
-func (w *world) wrong() (*viewer, string) {
+// wrong is a viewer that is not right, and why. Those whose connection has ended
+// come back; told says that this one knew that it would end.
+func (w *world) wrong() (v *viewer, why string, told bool) {
 	for _, v := range w.viewers {
-		if v.closed() {
+		if told = false; v.closed() {
+			v.mu.Lock()
+			if told = v.ending || v.said != ""; !told {
+				w.note("%d was lost", v.n)
+			}
+			v.mu.Unlock()
 			v.connect(w.plant.current())
 		}
 		if why := v.wrong(); why != "" {
-			return v, why
+			return v, why, told
 		}
 	}
-	return nil, ""
+	return nil, "", false
 }
 
 // forget drops what everybody has.
