@@ -135,9 +135,9 @@ func connectionOperations() []operation {
 
 func telemetryOperations() []operation {
 	const tag = "telemetry"
-	failures := []int{400, 408, 413, 415, 422, 503}
+	failures := []int{400, 408, 413, 415, 422, 429, 503}
 	return []operation{
-		{method: "POST", path: "/api/telemetry", tag: tag, summary: "Readings of many things", access: reporter, body: "Batch", status: 202, answer: "Stored", errors: failures, note: "202 means that what was accepted is on disk. What is wrong is named by its place; what is right beside it is kept. The body may be compressed: Content-Encoding gzip."},
+		{method: "POST", path: "/api/telemetry", tag: tag, summary: "Readings of many things", access: reporter, body: "Batch", status: 202, answer: "Stored", errors: failures, note: "202 means that what was accepted is on disk. What is wrong is named by its place; what is right beside it is kept. 429, or the code too_many beside others: there is no place for one more thing, or for one more property of a thing. The body may be compressed: Content-Encoding gzip."},
 		{method: "POST", path: "/api/telemetry/{thing}", tag: tag, summary: "Readings of one thing", access: reporter, params: []string{"thing"}, body: "Readings", status: 202, answer: "Stored", errors: append(failures, 404)},
 	}
 }

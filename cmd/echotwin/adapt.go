@@ -54,6 +54,15 @@ func refusal(a ingest.Answer, err error) error {
 	return err
 }
 
+// admit says what would not be shown of a sample. The door is open before there
+// are twins: what comes then is not much, and if it is too much only counted.
+func (s *stages) admit(thing string, values []realtime.Value) ([]int, *realtime.Problem) {
+	if twins := s.known.Load(); twins != nil {
+		return twins.Admit(thing, values)
+	}
+	return nil, nil
+}
+
 // describe is what history wants to know about a property.
 func (s *stages) describe(thing, property string) (history.Description, bool) {
 	d, ok := s.twins.Described(thing, property)

@@ -88,7 +88,7 @@ func build(ctx context.Context, cfg *config, log *slog.Logger) (_ *stages, err e
 	}
 	s.clock = ingest.NewClock(log)
 	s.ingest = ingest.New(ingest.Config{
-		Log: s.bus, Logger: log, Fault: s.fault,
+		Log: s.bus, Logger: log, Fault: s.fault, Admit: s.admit,
 		Unlogged: func(r []realtime.Record) { s.twins.ShowUnlogged(r) },
 	})
 	if err = s.openDoor(); err != nil {

@@ -77,6 +77,13 @@ type Config struct {
 	// MaxAhead is how far the clock of a device may be ahead of ours. What is
 	// further in the future gets the time of its arrival. Zero means a minute.
 	MaxAhead time.Duration
+	// Admit says of a sample, before it is stored, what of it would not be shown
+	// because there is no place for it: the values over, in rising order, or all
+	// of it when over is empty. why is nil when there is a place for everything.
+	// It is asked for each sample and each status; for an event only so that
+	// its thing has a place, since events are shown in any case. Nil has places
+	// for all.
+	Admit func(thing string, values []realtime.Value) (over []int, why *realtime.Problem)
 	// Fault says why nothing may be stored now; nil is no reason. It is asked at
 	// every write. A nil Fault never has one.
 	Fault func() *realtime.Fault
@@ -106,6 +113,9 @@ func New(cfg Config) *Ingest {
 	}
 	if cfg.MaxAhead == 0 {
 		cfg.MaxAhead = time.Minute
+	}
+	if cfg.Admit == nil {
+		cfg.Admit = func(string, []realtime.Value) ([]int, *realtime.Problem) { return nil, nil }
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -213,12 +223,24 @@ func (in *Ingest) store(ctx context.Context, r *request, wait bool) error {
 
 // Event takes the data of an event, any JSON or nothing.
 func (in *Ingest) Event(ctx context.Context, thing, name string, payload []byte) error {
-	return in.fact(ctx, payload, func(r *request) (realtime.Record, *realtime.Problem) { return r.event(thing, name) })
+	return in.fact(ctx, payload, func(r *request) (realtime.Record, *realtime.Problem) {
+		rec, p := r.event(thing, name)
+		if p == nil {
+			in.cfg.Admit(thing, nil) // without a place it is a fact nevertheless
+		}
+		return rec, p
+	})
 }
 
 // Status takes the word online or offline.
 func (in *Ingest) Status(ctx context.Context, thing, word string) error {
-	return in.fact(ctx, nil, func(*request) (realtime.Record, *realtime.Problem) { return status(thing, word) })
+	return in.fact(ctx, nil, func(*request) (realtime.Record, *realtime.Problem) {
+		rec, p := status(thing, word)
+		if p == nil {
+			_, p = in.cfg.Admit(thing, nil)
+		}
+		return rec, p
+	})
 }
 
 // Result takes what a device answers to a command, {"ok":true,"output":…} or

@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"echotwin/realtime"
@@ -192,9 +193,34 @@ func (r *request) keep(s reading, at place, thing string) {
 		r.rejectAt(at, realtime.CodeTooLarge, fmt.Sprintf("at most %d samples are taken in one request: send the others in another", MaxSamples))
 	case s.unusable:
 	case len(r.values) > 0:
-		r.telemetryLine(at, thing, s.ts, s.clamped)
+		r.admit(at, thing)
+		if len(r.values) > 0 {
+			r.telemetryLine(at, thing, s.ts, s.clamped)
+		}
 	case !s.flawed:
 		r.rejectAt(at, realtime.CodeInvalid, "the sample has a ts and nothing else: want at least one property")
+	}
+}
+
+// admit takes out of the sample that was read what there is no place for.
+func (r *request) admit(at place, thing string) {
+	over, why := r.cfg.Admit(thing, r.values)
+	if why == nil {
+		return
+	}
+	p := *why
+	if len(over) == 0 {
+		p.At = at.String()
+		r.reject(p)
+		r.values = r.values[:0]
+		return
+	}
+	for _, i := range over {
+		p.At = at.of(r.values[i].Name).String()
+		r.reject(p)
+	}
+	for _, i := range slices.Backward(over) {
+		r.values = slices.Delete(r.values, i, i+1)
 	}
 }
 
@@ -277,6 +303,10 @@ func (r *request) property(thing, name string) {
 	r.compact.Reset()
 	r.values = append(r.values[:0], realtime.Value{Name: name, JSON: r.written(raw)})
 	if r.sc.blanks() == 0 && r.sc.i == len(r.sc.s) {
+		if _, why := r.cfg.Admit(thing, r.values); why != nil {
+			r.reject(*why)
+			return
+		}
 		r.telemetryLine(root, thing, r.now, false)
 		return
 	}

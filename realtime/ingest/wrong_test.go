@@ -228,3 +228,51 @@ func TestLimitsOfARequest(t *testing.T) {
 		t.Errorf("a sample too large: %+v, %v", a, err)
 	}
 }
+
+// What there is no place for is told by its place, and what has one is stored.
+func TestWhatHasNoPlaceIsTold(t *testing.T) {
+	none := &realtime.Problem{Code: realtime.CodeTooMany, Message: "no place"}
+	admit := func(thing string, values []realtime.Value) (over []int, why *realtime.Problem) {
+		if thing == "beyond" {
+			return nil, none
+		}
+		for i, v := range values {
+			if v.Name == "x" || v.Name == "y" {
+				over, why = append(over, i), none
+			}
+		}
+		return over, why
+	}
+	for _, tt := range []struct {
+		payload, kept string
+		told          []string
+	}{
+		{`{"p":{"a":1},"beyond":[{"a":1},{"b":1}],"q":{"a":2}}`, "p a=1\nq a=2", []string{`/beyond/0 too_many: no place`, `/beyond/1 too_many: no place`}},
+		{`{"p":[{"x":1,"a":1,"y":2,"b":2},{"a":3}]}`, "p a=1 b=2\np a=3", []string{`/p/0/x too_many: no place`, `/p/0/y too_many: no place`}},
+		{`{"p":{"x":1,"y":2}}`, ``, []string{`/p/x too_many: no place`, `/p/y too_many: no place`}},
+		{`{"beyond":{"a":NaN}}`, ``, []string{`/beyond/a malformed: NaN`}},
+	} {
+		in, m := start(t, Config{Admit: admit})
+		a, err := in.Batch(t.Context(), []byte(tt.payload))
+		check(t, tt.payload, a, err, m, tt.kept, tt.told)
+	}
+	in, m := start(t, Config{Admit: admit})
+	for what, err := range map[string]error{
+		"a property":         second(in.Property(t.Context(), "p", "x", []byte("1"))),
+		"of a thing":         second(in.Property(t.Context(), "beyond", "a", []byte("1"))),
+		"the thing's status": in.Status(t.Context(), "beyond", "online"),
+	} {
+		var p *realtime.Problem
+		if !errors.As(err, &p) || p.Code != realtime.CodeTooMany {
+			t.Errorf("%s: got %v", what, err)
+		}
+	}
+	if err := in.Event(t.Context(), "beyond", "hello", nil); err != nil {
+		t.Errorf("an event needs no place: %v", err)
+	}
+	if got := show(m.records(t)); got != "event beyond" {
+		t.Errorf("stored is %q", got)
+	}
+}
+
+func second(_ Answer, err error) error { return err }

@@ -89,7 +89,7 @@ func (a *applying) record(r *realtime.Record) {
 func (t *Twins) thing(id string) *thing {
 	th := t.things[id]
 	if th == nil && id != "" && len(t.things) < t.cfg.MaxThings {
-		th = &thing{id: id, props: map[string]*property{}}
+		th = &thing{id: id, props: map[string]*property{}, place: t.admission.came(id)}
 		t.things[id] = th
 		t.looks(th)
 	}
@@ -207,6 +207,7 @@ func (t *Twins) property(th *thing, name string) *property {
 		name = strings.Clone(name) // it is a part of a line of the log
 		p = &property{name: name}
 		th.props[name] = p
+		th.counted()
 		th.differs = true
 		t.watchProperty(th, p)
 	}

@@ -208,6 +208,7 @@ func (t *Twins) restore(s saved) {
 		p.restore(sp)
 		t.aging(th, p, now)
 	}
+	th.counted()
 	t.lookAll(th)
 }
 

@@ -342,14 +342,8 @@ func (t *Twins) description(id string) *description {
 
 // room says whether there can be a thing of that id.
 func (t *Twins) room(id string) error {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if t.things[id] == nil && len(t.things) >= t.cfg.MaxThings {
+	if !t.admission.take(id, t.cfg.Now()) {
 		return t.full()
 	}
 	return nil
-}
-
-func (t *Twins) full() error {
-	return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d things already", t.cfg.MaxThings)}
 }

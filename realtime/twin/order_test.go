@@ -11,7 +11,7 @@ import (
 func TestPropertiesInAnyOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	twins := New(Config{})
-	th := &thing{props: map[string]*property{}}
+	th := &thing{props: map[string]*property{}, place: &place{}}
 	for range 3000 {
 		for k := rnd.IntN(12); k < 12; k += 1 + rnd.IntN(3) {
 			name := fmt.Sprint("p", k)

@@ -54,6 +54,7 @@ func (t *Twins) drop(th *thing) {
 	t.unwatchAlarms(th)
 	t.looks(th)
 	delete(t.things, th.id)
+	t.admission.went(th.id)
 	if t.linking[th.id] {
 		delete(t.linking, th.id)
 		t.linked = append(t.linked, realtime.Linked{Thing: th.id})
@@ -90,6 +91,7 @@ func (t *Twins) Undescribe(id string) bool {
 		p.out = false
 		t.aging(th, p, now)
 	}
+	th.counted()
 	for id, p := range old {
 		if p.active && p.rule != ruleEvent {
 			t.alarms.gone[id] = goneDescription

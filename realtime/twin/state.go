@@ -15,6 +15,7 @@ import (
 type thing struct {
 	id     string
 	td     *description // nil: undescribed
+	place  *place       // which it has among all
 	props  map[string]*property
 	order  []*property // as they came first; nil after one has gone
 	next   int         // of order: devices repeat theirs

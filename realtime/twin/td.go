@@ -128,6 +128,7 @@ func (t *Twins) describe(th *thing, d *description) {
 		p.judge()
 		t.aging(th, p, now)
 	}
+	th.counted()
 }
 
 // undescribe makes p a property of which only its values are known.

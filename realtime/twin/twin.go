@@ -70,8 +70,8 @@ type Config struct {
 	// was applied before it was called. nil leaves rules that ask with an error.
 	Evaluate func(ctx context.Context, expr string, at time.Time) ([]QuerySample, error)
 
-	// MaxThings bounds how many things there are, described or not. What more
-	// things say is only counted. Zero means 20,000.
+	// MaxThings bounds how many things there are, described or not. See Admit;
+	// what more things say in the log is only counted. Zero means 20,000.
 	MaxThings int
 }
 
@@ -82,7 +82,7 @@ type QuerySample struct {
 }
 
 // maxProperties bounds the properties of one thing. A description may name so
-// many, and so many more may come undescribed.
+// many; undescribed ones come as long as there are not so many in all.
 const maxProperties = 256
 
 // Twins is all things of this system.
@@ -103,9 +103,10 @@ type Twins struct {
 	due     dueHeap // things with a value that can grow stale
 	round   uint64  // counts bundles; says which scratch fields are of this one
 
-	commands commands
-	alarms   alarms
-	stats    Stats
+	commands  commands
+	alarms    alarms
+	stats     Stats
+	admission *admission // changed under mu, read without
 
 	news      []*thing          // that came, went or look different since the last telling
 	linking   map[string]bool   // things that contain others
@@ -139,14 +140,15 @@ func New(cfg Config) *Twins {
 	}
 	life, end := context.WithCancel(context.Background())
 	return &Twins{
-		cfg:      cfg,
-		life:     life,
-		end:      end,
-		tell:     func(realtime.Update) {},
-		things:   map[string]*thing{},
-		linking:  map[string]bool{},
-		commands: newCommands(),
-		alarms:   newAlarms(),
+		cfg:       cfg,
+		life:      life,
+		end:       end,
+		tell:      func(realtime.Update) {},
+		things:    map[string]*thing{},
+		linking:   map[string]bool{},
+		commands:  newCommands(),
+		alarms:    newAlarms(),
+		admission: newAdmission(cfg.MaxThings),
 	}
 }
 
