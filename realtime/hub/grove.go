@@ -2,7 +2,6 @@ package hub
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -63,9 +62,7 @@ func (h *Hub) grove(c *conn) *grove {
 		return nil
 	}
 	v := &grove{tree: tree.New(c.viewer.See), places: map[string]*group{}, began: max(x.groves[""].began, h.seq+1)}
-	for id, to := range x.links {
-		v.tree.Link(id, to)
-	}
+	v.tree.LinkAll(x.links)
 	x.groves[key] = v
 	return v
 }
@@ -113,17 +110,24 @@ func (v *grove) above(thing string, f func(*group)) {
 	}
 }
 
-// link notes what a thing contains, as part of the open round and of place seq.
-func (h *Hub) link(l *realtime.Linked, seq uint64) {
+// link notes what things contain, as part of the open round and of place seq.
+func (h *Hub) link(all []realtime.Linked, seq uint64) {
+	if len(all) == 0 {
+		return
+	}
 	x := &h.index
 	if x.links == nil {
 		x.links = map[string][]string{}
 	}
-	if x.links[l.Thing] = l.Contains; len(l.Contains) == 0 {
-		delete(x.links, l.Thing)
+	links := make(map[string][]string, len(all))
+	for _, l := range all {
+		links[l.Thing] = l.Contains
+		if x.links[l.Thing] = l.Contains; len(l.Contains) == 0 {
+			delete(x.links, l.Thing)
+		}
 	}
 	for _, v := range x.groves {
-		moves := v.tree.Link(l.Thing, l.Contains)
+		moves := v.tree.LinkAll(links)
 		from := map[string]string{}
 		for _, m := range moves {
 			from[m.Path] = m.From
@@ -376,9 +380,7 @@ func (h *Hub) scope(paths []string, see func(string) bool) (patterns []string, c
 	}
 	tr := tree.New(see)
 	h.mu.RLock()
-	for id, to := range h.index.links {
-		tr.Link(id, to)
-	}
+	tr.LinkAll(h.index.links)
 	h.mu.RUnlock()
 	var places []string
 	for _, path := range paths {
@@ -435,11 +437,12 @@ func tooManyGroves(at string) *realtime.Problem {
 // in no history.
 func (h *Hub) standAs(now *Hub) {
 	now.mu.RLock()
-	links := maps.Clone(now.index.links)
+	all := make([]realtime.Linked, 0, len(now.index.links))
+	for id, to := range now.index.links {
+		all = append(all, realtime.Linked{Thing: id, Contains: to})
+	}
 	now.mu.RUnlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for id, to := range links {
-		h.link(&realtime.Linked{Thing: id, Contains: to}, 0)
-	}
+	h.link(all, 0)
 }

@@ -115,9 +115,7 @@ func (h *Hub) Publish(u realtime.Update) {
 		at = h.seq + 1
 	}
 	h.seq = max(h.seq, u.Seq)
-	for i := range u.Linked {
-		h.link(&u.Linked[i], at)
-	}
+	h.link(u.Linked, at)
 	for i := range u.Changes {
 		h.change(&u.Changes[i], at)
 	}

@@ -37,19 +37,33 @@ type Move struct{ Path, From, To string }
 
 // Link says what a thing contains from now on, and returns what moved.
 func (t *Tree) Link(id string, contains []string) []Move {
+	return t.LinkAll(map[string][]string{id: contains})
+}
+
+// LinkAll is Link of many things at once, which costs no more than that of one
+// where a link has to be left out.
+func (t *Tree) LinkAll(links map[string][]string) []Move {
+	touched := map[string]bool{}
+	for id, contains := range links {
+		t.note(id, contains, touched)
+	}
+	if len(touched) == 0 {
+		return nil
+	}
+	return t.settle(touched)
+}
+
+// note keeps what a thing contains, and adds to touched whose place that may change.
+func (t *Tree) note(id string, contains []string, touched map[string]bool) {
 	if t.see != nil && !t.see(id) {
 		contains = nil
 	}
 	contains = slices.Sorted(slices.Values(contains))
 	contains = slices.DeleteFunc(slices.Compact(contains), func(to string) bool { return to == id })
 	was := t.links[id]
-	if slices.Equal(was, contains) {
-		return nil
-	}
 	if t.links[id] = contains; len(contains) == 0 {
 		delete(t.links, id)
 	}
-	touched := map[string]bool{}
 	for _, to := range was {
 		if _, still := slices.BinarySearch(contains, to); !still {
 			drop(t.by, to, id)
@@ -62,7 +76,6 @@ func (t *Tree) Link(id string, contains []string) []Move {
 			touched[to] = true
 		}
 	}
-	return t.settle(touched)
 }
 
 // settle puts what was touched where its links say. As long as no link has to be

@@ -123,10 +123,12 @@ func (t *Twins) standing(match func(id string) bool) *tree.Tree {
 }
 
 func grown(links map[string][]Link, match func(id string) bool) *tree.Tree {
-	tr := tree.New(match)
+	to := make(map[string][]string, len(links))
 	for id, all := range links {
-		tr.Link(id, contained(all))
+		to[id] = contained(all)
 	}
+	tr := tree.New(match)
+	tr.LinkAll(to)
 	return tr
 }
 
