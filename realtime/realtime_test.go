@@ -128,14 +128,23 @@ func FuzzParseRecords(f *testing.F) {
 		_, _ = ParseRecords(b) // must not panic
 		line, _, _ := bytes.Cut(b, []byte{'\n'})
 		line = bytes.Clone(line)
-		got, ok := new(scanner).record(line)
 		want, err := parseRecord(line)
-		if !ok {
-			return
-		}
-		clear(line)
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Fatalf("got  %+v\nwant %+v, %v", got, want, err)
+		var s scanner
+		for _, before := range []string{ // what it may take over from the line before
+			`{"kind":"telemetry","thing":"a/b","ts":1,"at":2,"set":{"x":1,"a":2,"b":3}}`,
+			`{"kind":"telemetry","thing":"a","ts":1,"at":2,"set":{"a":1,"b":2}}`,
+			string(line),
+		} {
+			s.record([]byte(before))
+			here := bytes.Clone(line)
+			got, ok := s.record(here)
+			if !ok {
+				return
+			}
+			clear(here)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Fatalf("got  %+v\nwant %+v, %v", got, want, err)
+			}
 		}
 	})
 }
@@ -155,6 +164,31 @@ func TestScannerUnderstandsWhatIsWritten(t *testing.T) {
 		if _, ok := new(scanner).record(line); !ok {
 			t.Errorf("the scanner does not understand %s", line)
 		}
+	}
+}
+
+// The lines of a bundle are read with what the one before had in mind.
+func TestLinesOfABundleDoNotMix(t *testing.T) {
+	var lines []byte
+	var want []Record
+	for i, names := range [][]string{{"a", "b"}, {"a", "b"}, {"a"}, {"a", "c", "b"}, {"b", "a"}, {"c"}, {}, {"a", "b", "c", "d"}} {
+		r := Record{Kind: Telemetry, Thing: "t" + strconv.Itoa(i/2), TS: time.UnixMilli(int64(i)).UTC(), At: time.UnixMilli(2).UTC()}
+		for k, n := range names {
+			r.Values = append(r.Values, Value{n, json.RawMessage(strconv.Itoa(10*i + k))})
+		}
+		lines, want = AppendRecord(lines, r), append(want, r)
+	}
+	wide := Record{Kind: Telemetry, Thing: "wide", TS: time.UnixMilli(1).UTC(), At: time.UnixMilli(2).UTC()}
+	for i := range 200 {
+		wide.Values = append(wide.Values, Value{"n" + strconv.Itoa(i), json.RawMessage(strconv.Itoa(i))})
+	}
+	for range 3 {
+		lines, want = AppendRecord(lines, wide), append(want, wide)
+	}
+	got, err := ParseRecords(lines)
+	clear(lines)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v, %v", got, want, err)
 	}
 }
 

@@ -10,30 +10,46 @@ import (
 // that are long gone.
 const maxShared = 1 << 10
 
+// slab is for how many values there is room at once.
+const slab = 256
+
 // A scanner reads a line as AppendRecord writes it, which is what nearly all
 // lines of the log are. It builds nothing on the way and takes a fraction of
 // what encoding/json takes. Of anything else it says that it did not understand
 // it, and parseRecord asks encoding/json; what both can read they read alike.
+//
+// Devices of a kind send the same properties in the same order, so a name is
+// first looked for where the line before had it, and is that text then.
 type scanner struct {
 	line   []byte
 	i      int
-	text   string          // a copy of line that names are parts of
+	text   string          // a copy of line that names are parts of, once there is a new one
 	bytes  json.RawMessage // and one that values are parts of; nil when they stand alone
-	values []Value         // of the line; used again for the next
+	thing  string          // of the line before
+	before []Value         // of the line before
+	values []Value
+	free   []Value // has room for those of more lines
 }
 
 // record reads one line. It is false when the line is not just so.
 func (s *scanner) record(line []byte) (r Record, ok bool) {
-	s.line, s.i, s.values = line, 0, s.values[:0]
+	s.line, s.i = line, 0
 	if s.text, s.bytes = "", nil; len(line) <= maxShared {
-		s.text, s.bytes = string(line), append(s.bytes, line...)
+		s.bytes = append(s.bytes, line...)
 	}
-	kind, ok := s.member(`{"kind":"`)
-	if !ok {
+	if s.skip(`{"kind":"telemetry"`) {
+		r.Kind = Telemetry
+	} else if kind, ok := s.member(`{"kind":"`); ok {
+		r.Kind = Kind(kind)
+	} else {
 		return r, false
 	}
-	r.Kind = Kind(kind)
-	r.Thing, _ = s.member(`,"thing":"`)
+	if from, ok := s.plain(`,"thing":"`); ok {
+		if thing := line[from : s.i-1]; string(thing) != s.thing {
+			s.thing = string(thing)
+		}
+		r.Thing = s.thing
+	}
 	ts, timed := s.number(`,"ts":`)
 	at, arrived := s.number(`,"at":`)
 	if !timed || !arrived {
@@ -43,12 +59,11 @@ func (s *scanner) record(line []byte) (r Record, ok bool) {
 	r.Name, _ = s.member(`,"name":"`)
 	r.Cmd, _ = s.member(`,"cmd":"`)
 	if s.skip(`,"set":{`) {
+		s.begin()
 		if !s.set() {
 			return r, false
 		}
-		if len(s.values) > 0 {
-			r.Values = append([]Value(nil), s.values...)
-		}
+		r.Values = s.end()
 	}
 	if s.skip(`,"data":`) {
 		from := s.i
@@ -60,21 +75,53 @@ func (s *scanner) record(line []byte) (r Record, ok bool) {
 	return r, s.skip("}") && s.i == len(line)
 }
 
+// begin makes room for the values of a line.
+func (s *scanner) begin() {
+	if cap(s.free) < max(1, len(s.before)) {
+		s.free = make([]Value, 0, max(slab, len(s.before)))
+	}
+	s.values = s.free
+}
+
+// end are the values of the line.
+func (s *scanner) end() []Value {
+	n := len(s.values)
+	if n == 0 {
+		return nil
+	}
+	if cap(s.values) == cap(s.free) { // there was room for all
+		s.free = s.free[n:n]
+	}
+	s.before = s.values[:n:n]
+	return s.before
+}
+
 // set reads the members of an object behind its brace.
 func (s *scanner) set() bool {
 	if s.skip("}") {
 		return true
 	}
+	same := true // so far the names are those of the line before, and so all different
 	for {
-		name, ok := s.member(`"`)
-		if !ok || !s.skip(":") {
-			return false
+		var name string
+		if same {
+			name, same = s.again()
+		}
+		if !same {
+			var ok bool
+			if name, ok = s.member(`"`); !ok || !s.skip(":") {
+				return false
+			}
 		}
 		from := s.i
 		if !s.value(0) {
 			return false
 		}
-		s.values = setValue(s.values, Value{name, s.part(from)})
+		if v := (Value{name, s.part(from)}); same {
+			s.values = append(s.values, v)
+		} else {
+			s.values = setValue(s.values, v)
+		}
 		if s.skip("}") {
 			return true
 		}
@@ -82,6 +129,22 @@ func (s *scanner) set() bool {
 			return false
 		}
 	}
+}
+
+// again moves behind the name that the line before had in this place, and its
+// colon, when it stands here.
+func (s *scanner) again() (string, bool) {
+	k := len(s.values)
+	if k >= len(s.before) {
+		return "", false
+	}
+	name, rest := s.before[k].Name, s.line[s.i:]
+	end := 1 + len(name)
+	if len(rest) < end+2 || rest[0] != '"' || rest[end] != '"' || rest[end+1] != ':' || string(rest[1:end]) != name {
+		return "", false
+	}
+	s.i += end + 2
+	return name, true
 }
 
 // part is a value of the line from there to here.
@@ -104,25 +167,38 @@ func (s *scanner) skip(word string) bool {
 // member reads a string of plain characters up to its quote, when what comes
 // before it stands here. Otherwise nothing is read.
 func (s *scanner) member(before string) (string, bool) {
+	from, ok := s.plain(before)
+	switch {
+	case !ok:
+		return "", false
+	case s.bytes == nil:
+		return string(s.line[from : s.i-1]), true
+	case s.text == "":
+		s.text = string(s.line)
+	}
+	return s.text[from : s.i-1], true
+}
+
+// plain is member for who wants to know only where the string begins; it ends
+// before the last byte that was read.
+func (s *scanner) plain(before string) (from int, ok bool) {
 	start := s.i
 	if !s.skip(before) {
-		return "", false
+		return 0, false
 	}
-	for from := s.i; s.i < len(s.line); s.i++ {
-		switch c := s.line[s.i]; {
+	from = s.i
+	for i := from; i < len(s.line); i++ {
+		switch c := s.line[i]; {
 		case c == '"':
-			s.i++
-			if s.bytes == nil {
-				return string(s.line[from : s.i-1]), true
-			}
-			return s.text[from : s.i-1], true
+			s.i = i + 1
+			return from, true
 		case c < ' ' || c >= 0x80 || c == '\\':
 			s.i = start
-			return "", false
+			return 0, false
 		}
 	}
 	s.i = start
-	return "", false
+	return 0, false
 }
 
 // number reads a whole number that fits.
@@ -189,28 +265,51 @@ func (s *scanner) nested(end byte, depth int, part func() bool) bool {
 
 // float moves behind a number.
 func (s *scanner) float() bool {
-	s.skip("-")
-	if !s.skip("0") && !s.digits() {
+	i := s.i
+	if s.at(i) == '-' {
+		i++
+	}
+	end := s.digits(i)
+	if s.at(i) == '0' {
+		end = i + 1
+	}
+	if end == i {
 		return false
 	}
-	if s.skip(".") && !s.digits() {
-		return false
-	}
-	if s.skip("e") || s.skip("E") {
-		if !s.skip("-") {
-			s.skip("+")
+	if i = end; s.at(i) == '.' {
+		if end = s.digits(i + 1); end == i+1 {
+			return false
 		}
-		return s.digits()
+		i = end
 	}
+	if c := s.at(i); c == 'e' || c == 'E' {
+		i++
+		if c := s.at(i); c == '-' || c == '+' {
+			i++
+		}
+		if end = s.digits(i); end == i {
+			return false
+		}
+		i = end
+	}
+	s.i = i
 	return true
 }
 
-func (s *scanner) digits() bool {
-	from := s.i
-	for s.i < len(s.line) && digit(s.line[s.i]) {
-		s.i++
+// at is a byte of the line, or 0 behind it.
+func (s *scanner) at(i int) byte {
+	if i < len(s.line) {
+		return s.line[i]
 	}
-	return s.i > from
+	return 0
+}
+
+// digits is where the digits end that begin at i.
+func (s *scanner) digits(i int) int {
+	for line := s.line; i < len(line) && digit(line[i]); {
+		i++
+	}
+	return i
 }
 
 // string moves behind a string. One with an escape is left to encoding/json,
