@@ -236,14 +236,16 @@ func (s *session) commit() error {
 	if err := s.names.save(); err != nil {
 		return fmt.Errorf("keeping the names of values: %w", err)
 	}
-	err := s.rollups.keep(func() error {
-		if len(s.late) > 0 {
-			if err := errors.Join(s.write(s.late, 0), s.syncLate()); err != nil {
-				return err
-			}
-		}
-		return s.write(s.inTime, seq)
-	}, s.late, s.inTime)
+	s.part()
+	store := func() error {
+		return s.rollups.keep(func() error { return s.store(seq) }, s.late, s.inTime)
+	}
+	var err error
+	if len(s.late) > 0 {
+		err = s.gate.pass(store)
+	} else {
+		err = store()
+	}
 	if err != nil {
 		return err
 	}
@@ -253,6 +255,38 @@ func (s *session) commit() error {
 	s.seq.Store(seq)
 	s.arrived.Store(s.marked)
 	return nil
+}
+
+// inOrder is how much older than the newest sample of all one may be for the
+// store to take it as one in order, whatever came of its series.
+const inOrder = tsdb.DefaultBlockDuration / 2
+
+// part moves to late what is in the order of its series, and late for the store:
+// what a device kept while it was away.
+func (s *session) part() {
+	newest := s.db.Head().MaxTime()
+	for _, one := range s.inTime {
+		newest = max(newest, one.ts)
+	}
+	kept := s.inTime[:0]
+	for _, one := range s.inTime {
+		if one.ts < newest-inOrder {
+			s.late = append(s.late, one)
+		} else {
+			kept = append(kept, one)
+		}
+	}
+	s.inTime = kept
+}
+
+// store writes what was gathered, what is late before the place in the log.
+func (s *session) store(seq uint64) error {
+	if len(s.late) > 0 {
+		if err := errors.Join(s.write(s.late, 0), s.syncLate()); err != nil {
+			return err
+		}
+	}
+	return s.write(s.inTime, seq)
 }
 
 // together is the samples with those of one stream behind each other, in their

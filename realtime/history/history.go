@@ -107,7 +107,8 @@ type History struct {
 	outside *outside // nil with a store of our own
 	names   *names
 	rolling sync.Mutex
-	rollups *rollups     // set with db
+	rollups *rollups // set with db, as gate is
+	gate    *lateGate
 	arrived atomic.Int64 // when the newest sample that is stored arrived
 	stats   stats
 }

@@ -24,7 +24,7 @@ func (h *History) Snapshot(dir string) error {
 	defer h.rolling.Unlock()
 	err := h.useDB(func(db *tsdb.DB) error {
 		// A snapshot of the store leaves out what came late and is in no block yet.
-		if err := db.CompactOOOHead(h.closing); err != nil {
+		if err := h.blockLate(db); err != nil {
 			return err
 		}
 		return db.Snapshot(filepath.Join(dir, "samples"), true)
@@ -37,6 +37,13 @@ func (h *History) Snapshot(dir string) error {
 	}
 	// Names are on disk before the samples that need them, and only grow.
 	return h.copyFiles(dir, h.names.path)
+}
+
+// blockLate makes blocks of what came late.
+func (h *History) blockLate(db *tsdb.DB) error {
+	h.gate.hold()
+	defer h.gate.let()
+	return db.CompactOOOHead(h.closing)
 }
 
 func (h *History) copyFiles(dir string, paths ...string) error {

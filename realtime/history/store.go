@@ -39,7 +39,7 @@ func (h *History) dir() string { return filepath.Join(h.cfg.Dir, "samples") }
 
 // options are those of a small machine: the store is to take little memory
 // beside everything else that runs here.
-func (h *History) options() *tsdb.Options {
+func (h *History) options(gate *lateGate) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.RetentionDuration = h.cfg.Retention.Milliseconds()
 	o.MaxBytes = h.cfg.MaxBytes
@@ -52,6 +52,7 @@ func (h *History) options() *tsdb.Options {
 	o.StripeSize = 1 << 10
 	o.HeadChunksWriteBufferSize = chunks.MinWriteBufferSize
 	o.HeadChunksWriteQueueSize = 0
+	o.NewCompactorFunc = newCompactor(h.dir(), gate)
 	return o
 }
 
@@ -67,7 +68,8 @@ func (h *History) open() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := tsdb.Open(h.dir(), warnings(h.log), nil, h.options(), nil)
+	gate := newLateGate()
+	db, err := tsdb.Open(h.dir(), warnings(h.log), nil, h.options(gate), nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening history: %w", err)
 	}
@@ -87,7 +89,7 @@ func (h *History) open() (*session, error) {
 	h.seq.Store(after)
 	h.arrived.Store(at)
 	h.mu.Lock()
-	h.db, h.rollups = db, rollups
+	h.db, h.rollups, h.gate = db, rollups, gate
 	h.mu.Unlock()
 	return s, nil
 }
