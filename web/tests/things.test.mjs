@@ -49,6 +49,47 @@ act("things are found, the address keeps what is looked for, and a row opens the
   await row(page, "plant/line1/tank").waitFor();
 });
 
+act("of two thousand things only those near the view are in the page, and none is asked for alone", async (t) => {
+  const server = await t.ownServer({ ECHOTWIN_DEMO: "false" });
+  const w = await t.window({ url: server.url });
+  await w.signIn();
+  const id = (n) => `lab/m${String(n).padStart(4, "0")}`;
+  const say = async (value) => {
+    for (let from = 0; from < 2000; from += 500) {
+      const data = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [id(from + i), { x: value }]));
+      const res = await w.context.request.post("/api/telemetry", { data });
+      assert.ok(res.ok(), await res.text());
+    }
+  };
+  await say(1);
+  const asked = [];
+  w.page.on("request", (r) => asked.push(new URL(r.url()).pathname));
+  await w.page.goto("/app/things");
+  await w.page.getByText("2 000 of 2 000").waitFor();
+  await row(w.page, id(0)).getByText("1", { exact: true }).waitFor();
+  const few = async () => assert.ok((await w.page.locator("[data-thing]").count()) < 150, "rows far from the view are in the page");
+  await few();
+  await say(2);
+  await row(w.page, id(0)).getByText("2", { exact: true }).waitFor();
+  assert.deepEqual(asked.filter((path) => path.startsWith("/api/things/lab")), []);
+
+  // The row with the focus stays, so that the keys go on from where one is.
+  const first = row(w.page, id(1)).getByRole("link");
+  await first.focus();
+  await w.page.keyboard.press("Tab");
+  assert.equal(await row(w.page, id(2)).getByRole("link").evaluate((a) => a === document.activeElement), true);
+  await w.page.locator(".things .scroll").evaluate((box) => box.scrollTo(0, box.scrollHeight));
+  await row(w.page, id(1999)).getByText("2", { exact: true }).waitFor();
+  assert.equal(await row(w.page, id(2)).getByRole("link").evaluate((a) => a === document.activeElement), true);
+  await row(w.page, id(900)).waitFor({ state: "detached" });
+  await few();
+  assert.equal(await w.page.getByRole("listitem").filter({ has: row(w.page, id(1999)) }).getAttribute("aria-posinset"), "2001"); // lab stands above them
+
+  // A search from there shows what it finds.
+  await w.page.getByRole("searchbox", { name: "Find" }).fill("m0900");
+  await row(w.page, id(900)).waitFor();
+});
+
 act("a device that goes offline and values that grow old are seen at one glance", async (t) => {
   const { server, device } = await t.quietServer();
   await device.say({ speed: 60, temperature: 41 });

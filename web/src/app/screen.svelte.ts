@@ -134,7 +134,8 @@ class Screen {
   }
 
   #described(changed: Changed, store: Store): void {
-    for (const [id, names] of changed) {
+    // Until the list is there, nobody knows what it lacks.
+    for (const [id, names] of this.catalog.loaded ? changed : []) {
       for (const name of names) {
         if (!this.catalog.descriptions.get(id)?.properties.has(name)) void this.catalog.want(id, name);
       }

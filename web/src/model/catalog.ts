@@ -19,6 +19,9 @@ export class Catalog {
   #fetch: (path: string) => Promise<unknown>;
   #asked = new Map<string, number>();
   #asking = 0;
+  #reading: Promise<void> | null = null;
+  #after: Promise<void> | null = null;
+  #dropped = new Set<string>(); // while they are read
   #listeners = new Listeners<void>();
 
   constructor(get: (path: string) => Promise<unknown>) {
@@ -30,14 +33,25 @@ export class Catalog {
     return this.#listeners.add(listener);
   }
 
-  async load(): Promise<void> {
+  /** Reads all of them. Asked for while they are being read, they are read once more after it, however often it was. */
+  load(): Promise<void> {
+    if (this.#reading) return (this.#after ??= this.#reading.catch(() => undefined).then(() => this.load()));
+    return (this.#reading = this.#load().finally(() => (this.#reading = this.#after = null)));
+  }
+
+  async #load(): Promise<void> {
+    this.#dropped.clear();
     const gone = new Set(this.descriptions.keys());
     for (let after = "", n = 0; ; ) {
       const page = await this.#fetch(`/api/things?limit=${pageSize}${after && `&after=${after}`}`);
       if (!Array.isArray(page)) return;
       for (const td of page) {
-        after = this.#add(td)?.id ?? after;
-        gone.delete(after);
+        const d = readDescription(td);
+        if (!d) continue;
+        after = d.id;
+        if (this.#dropped.has(d.id)) continue; // the page is older
+        this.descriptions.set(d.id, d);
+        gone.delete(d.id);
       }
       if (page.length < pageSize || (n += page.length) >= most) break;
     }
@@ -49,7 +63,7 @@ export class Catalog {
   /** Looks for the description of a thing that sends values nobody described. */
   async want(thing: string, property: string): Promise<void> {
     const known = this.descriptions.get(thing);
-    if (known?.properties.has(property) || this.#asking >= atOnce) return;
+    if (known?.properties.has(property) || this.#asking >= atOnce || this.#reading) return; // the list may have it
     if (Date.now() - (this.#asked.get(thing) ?? -Infinity) < askAgainAfter) return;
     this.#asked.set(thing, Date.now());
     this.#asking++;
@@ -63,10 +77,10 @@ export class Catalog {
     }
   }
 
-  /** Reads descriptions that have changed again; of many at once all. */
+  /** Reads descriptions that have changed again; of many at once all, and also when a list on its way may bring an older one. */
   async renew(ids: Iterable<string>): Promise<void> {
     const some = [...ids];
-    if (some.length > 20) return this.load();
+    if (some.length > 20 || this.#reading) return this.load();
     for (const id of some) {
       try {
         this.#add(await this.#fetch(`/api/things/${id}`));
@@ -79,12 +93,12 @@ export class Catalog {
 
   /** Forgets a thing that is gone. */
   drop(id: string): void {
+    if (this.#reading) this.#dropped.add(id);
     if (this.descriptions.delete(id)) this.#listeners.tell();
   }
 
-  #add(td: unknown): Description | null {
+  #add(td: unknown): void {
     const d = readDescription(td);
     if (d) this.descriptions.set(d.id, d);
-    return d;
   }
 }

@@ -3,22 +3,27 @@ import { pathOf } from "./td";
 
 const gather = 300; // a model changes many things at once
 const again = 30_000;
+const patience = 10_000;
 
 /**
  * Fills a catalog and keeps it as the server's directory is, by its stream of
  * changes, which is open before the list is read, or a change between both would
- * be missed. A page
- * that nobody looks at lets go of the stream, because a browser
+ * be missed. A page that nobody looks at lets go of the stream, because a browser
  * opens only a few connections to one server, and goes on where it was when it is
- * seen again.
+ * seen again. Where no stream comes through the list is read all the same, and
+ * one that could not be read is read again.
  */
 export function followDirectory(catalog: Catalog): void {
   let source: EventSource | null = null;
   let last = "";
   let timer = 0;
+  let retry = 0;
   const changed = new Set<string>();
 
-  const load = () => void catalog.load().catch(() => undefined); // without descriptions values are shown bare
+  const load = () => {
+    clearTimeout(retry);
+    catalog.load().catch(() => (retry = window.setTimeout(load, again))); // until then values are shown bare
+  };
   const renew = () => {
     const ids = [...changed];
     changed.clear();
@@ -63,4 +68,5 @@ export function followDirectory(catalog: Catalog): void {
   document.addEventListener("visibilitychange", look);
   look();
   if (document.hidden) load();
+  else retry = window.setTimeout(() => catalog.loaded || load(), patience); // a proxy may hold the stream back
 }

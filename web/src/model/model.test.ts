@@ -88,6 +88,25 @@ describe("the catalog", () => {
     vi.useRealTimers();
   });
 
+  it("reads the list once more however often it is asked to meanwhile, asks for no thing beside it, and what was dropped stays so", async () => {
+    const answers: ((page: unknown) => void)[] = [];
+    const get = vi.fn((_: string) => new Promise((resolve) => answers.push(resolve)));
+    const catalog = new Catalog(get);
+    const first = catalog.load();
+    const later = [catalog.load(), catalog.load(), catalog.renew(["plant/cv-2"])];
+    await catalog.want("lab/esp32", "x");
+    catalog.drop("plant/cv-2");
+    expect(get.mock.calls).toEqual([["/api/things?limit=1000"]]);
+    answers[0]!([td]);
+    await first;
+    expect(catalog.descriptions.size, "the page is older than the deletion").toBe(0);
+    await vi.waitFor(() => expect(get).toHaveBeenCalledTimes(2));
+    answers[1]!([td]);
+    await Promise.all(later);
+    expect(get).toHaveBeenCalledTimes(2);
+    expect([...catalog.descriptions.keys()]).toEqual(["plant/cv-2"]);
+  });
+
   it("asks again when a described thing sends a property that is not in its description", async () => {
     const get = vi.fn(async () => td);
     const catalog = new Catalog(get);

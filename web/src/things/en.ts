@@ -19,7 +19,6 @@ export const en = {
   none: "No thing matches.",
   noneYet: "No thing is known yet.",
   clear: "Clear the filters",
-  moreThings: "Show {n} more",
   open: "Show what is in {name}",
   shut: "Hide what is in {name}",
   feedsInto: "feeds {names}",

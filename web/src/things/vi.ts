@@ -21,7 +21,6 @@ export const vi: Record<keyof typeof en, string> = {
   none: "Không có thiết bị nào khớp.",
   noneYet: "Chưa biết thiết bị nào.",
   clear: "Xoá bộ lọc",
-  moreThings: "Hiện thêm {n}",
   open: "Hiện những gì trong {name}",
   shut: "Ẩn những gì trong {name}",
   feedsInto: "cấp cho {names}",
