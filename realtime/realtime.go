@@ -168,19 +168,19 @@ type Invocation struct {
 // Invoked is the state of a command: the data of a Command record, the body of
 // a cmd frame and the answer of the API.
 type Invoked struct {
-	ID       string          `json:"cmd"`
-	Thing    string          `json:"thing"`
-	Action   string          `json:"action"`
-	Input    json.RawMessage `json:"input,omitempty"`
-	Status   string          `json:"status"`
-	User     string          `json:"user,omitempty"`
-	Via      string          `json:"via,omitempty"`
-	Risk     string          `json:"risk,omitempty"` // absent means low
-	Reason   string          `json:"reason,omitempty"`
-	TS       time.Time       `json:"ts"`
-	Evidence string          `json:"evidence,omitempty"` // for the newest step, to people
-	Output   json.RawMessage `json:"output,omitempty"`
-	Error    string          `json:"error,omitempty"`
+	ID     string          `json:"cmd"`
+	Thing  string          `json:"thing"`
+	Action string          `json:"action"`
+	Input  json.RawMessage `json:"input,omitempty"`
+	Status string          `json:"status"`
+	User   string          `json:"user,omitempty"`
+	Via    string          `json:"via,omitempty"`
+	Risk   string          `json:"risk,omitempty"` // absent means low
+	Reason string          `json:"reason,omitempty"`
+	TS     time.Time       `json:"ts"`
+	Ground                 // for the newest step
+	Output json.RawMessage `json:"output,omitempty"`
+	Trouble
 
 	// How its effect is seen, when the description says so, and what was seen.
 	// Reached is nil until that is decided, and stays so when nobody looked to
@@ -203,9 +203,9 @@ type Feedback struct {
 
 // A Step is one state that a command was in.
 type Step struct {
-	Status   string    `json:"status"`
-	TS       time.Time `json:"ts"`
-	Evidence string    `json:"evidence,omitempty"`
+	Status string    `json:"status"`
+	TS     time.Time `json:"ts"`
+	Ground
 }
 
 // Ended says whether the outcome is known, as far as it ever will be. A command

@@ -293,7 +293,7 @@ func (s *Server) oldCommand(ctx context.Context, id string) (story commandStory,
 		var i realtime.Invoked
 		if bytes.Contains(f.Body, []byte(id)) && json.Unmarshal(f.Body, &i) == nil && i.ID == id {
 			story.Invoked, ok = i, true
-			story.Steps = append(story.Steps, realtime.Step{Status: i.Status, TS: i.TS, Evidence: i.Evidence})
+			story.Steps = append(story.Steps, realtime.Step{Status: i.Status, TS: i.TS, Ground: i.Ground})
 		}
 		return left > 0
 	})

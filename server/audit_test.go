@@ -40,7 +40,7 @@ func (s *shelf) put(n int, at time.Time, thing, user string, steps ...string) st
 	id := twin.FirstID(at)[:20] + fmt.Sprintf("%06d", n)
 	for i, status := range steps {
 		ts := at.Add(time.Duration(i) * time.Second)
-		c := realtime.Invoked{ID: id, Thing: thing, Action: "setSpeed", Status: status, User: user, Via: "ui", TS: ts, Evidence: "evidence of " + status, Reason: "=1+1"}
+		c := realtime.Invoked{ID: id, Thing: thing, Action: "setSpeed", Status: status, User: user, Via: "ui", TS: ts, Ground: realtime.Ground{Evidence: "evidence of " + status}, Reason: "=1+1"}
 		if status == unreached {
 			no := false
 			c.Status, c.Reached = realtime.Done, &no

@@ -44,6 +44,7 @@ type alarmStep struct {
 	Rule       string          `json:"rule,omitempty"`
 	Priority   int             `json:"priority,omitempty"`
 	Message    string          `json:"message,omitempty"`
+	Ours       bool            `json:"ours,omitempty"` // nobody else wrote the message
 	Value      json.RawMessage `json:"value,omitempty"`
 	Limit      *float64        `json:"limit,omitempty"`
 	Unit       string          `json:"unit,omitempty"`
@@ -55,6 +56,7 @@ type alarmStep struct {
 
 	User  string `json:"user,omitempty"` // who acknowledged, shelved or unshelved
 	Text  string `json:"text,omitempty"` // the comment or reason, also of a clear
+	Code  string `json:"code,omitempty"` // of the reason of a clear, with Limit
 	Until int64  `json:"until,omitempty"`
 }
 
@@ -65,7 +67,7 @@ type alarms struct {
 
 	rules     *ruleSet           // by the API; nil while they are not known
 	asked     map[string]*asking // rules that ask history, by id
-	gone      map[string]string  // why the points of these ids were taken away here
+	gone      map[string]string  // why the points of these ids were taken away here, as a code
 	forecasts map[string]*point  // of the rule predicted, by id
 	points    map[string]*point  // what raises them, by the alarm's id
 	pending   []*point           // whose state is not yet what the log has; each once
@@ -187,6 +189,9 @@ func (a *applying) raise(thing, id string, s *alarmStep, ts time.Time, active bo
 		State: realtime.ActiveUnacked, Message: clipTo(s.Message, maxAlarmMsg), Value: s.Value, Limit: s.Limit, Unit: s.Unit,
 		Raised: ts, Count: 1, Suppressed: s.Suppressed,
 	}, Rules: s.Rules}
+	if s.Ours {
+		n.MessageCode = s.Rule
+	}
 	if s.Predicted > 0 && s.Limit != nil {
 		n.Predicted = &realtime.AlarmForecast{At: stamp(s.Predicted), Limit: *s.Limit}
 	}
@@ -218,7 +223,10 @@ func (al *alarm) moved(step string, s *alarmStep, ts time.Time) *alarm {
 			return nil
 		}
 		n.Cleared, n.Last = ts, 0 // step sets it
-		n.Reason = clipTo(s.Text, maxComment)
+		n.Reason, n.ReasonCode = clipTo(s.Text, maxComment), s.Code
+		if s.Limit != nil {
+			n.ReasonArgs = realtime.Said("limit", *s.Limit)
+		}
 		n.State = realtime.ClearedUnacked
 		if al.State == realtime.ActiveAcked {
 			n.State = realtime.ClearedAcked
@@ -251,7 +259,10 @@ func (al *alarm) moved(step string, s *alarmStep, ts time.Time) *alarm {
 			return nil
 		}
 		n.RuleID, n.Priority, n.Severity = s.Source, s.Priority, realtime.AlarmSeverity(s.Priority)
-		n.Limit, n.Unit, n.Message = s.Limit, s.Unit, clipTo(s.Message, maxAlarmMsg)
+		n.Limit, n.Unit, n.Message, n.MessageCode = s.Limit, s.Unit, clipTo(s.Message, maxAlarmMsg), ""
+		if s.Ours {
+			n.MessageCode = al.Rule
+		}
 		if s.Predicted > 0 && s.Limit != nil {
 			n.Predicted = &realtime.AlarmForecast{At: stamp(s.Predicted), Limit: *s.Limit}
 		}

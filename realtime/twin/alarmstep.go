@@ -37,7 +37,7 @@ func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 			s.After = old.Last
 		}
 		if old != nil && !p.want {
-			s.Text = p.clearedBy(old)
+			p.clearedBy(old, &s)
 		}
 		if r, ok := alarmRecord(p.th.id, p.id, step, &s, ts); ok {
 			steps = append(steps, r)
@@ -68,7 +68,7 @@ func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record
 		p := t.alarms.points[al.ID]
 		if p == nil {
 			if why := t.goneFor(al); al.Active() && why != "" {
-				add(al, realtime.AlarmCleared, alarmStep{After: al.Last, Text: why}, now)
+				add(al, realtime.AlarmCleared, alarmStep{After: al.Last, Text: cleared[why], Code: why}, now)
 			}
 			continue
 		}
@@ -88,13 +88,13 @@ func (t *Twins) timedSteps(steps []realtime.Record, now int64) []realtime.Record
 	return steps
 }
 
-// clearedBy is why an alarm is over when its value is not beyond its limit only
-// because that is another one now; "" when its cause went.
-func (p *point) clearedBy(al *alarm) string {
+// clearedBy says in s why an alarm is over when its value is not beyond its limit
+// only because that is another one now, and nothing when its cause went.
+func (p *point) clearedBy(al *alarm, s *alarmStep) {
 	if al.Limit == nil || *al.Limit == p.limit || !p.limited() {
-		return ""
+		return
 	}
-	return "its limit is " + strconv.FormatFloat(p.limit, 'g', -1, 64) + " now"
+	s.Text, s.Code, s.Limit = "its limit is "+strconv.FormatFloat(p.limit, 'g', -1, 64)+" now", realtime.ClearedLimit, &p.limit
 }
 
 // behind says whether another node, which knew newer rules, moved the alarm: then
@@ -112,7 +112,7 @@ func (as *alarms) version() uint64 {
 	return as.rules.version
 }
 
-// goneFor says why an alarm that nothing looks at any more is to be cleared; ""
+// goneFor is the code of why an alarm that nothing looks at any more is to be cleared; ""
 // while this node cannot know that.
 func (t *Twins) goneFor(al *alarm) string {
 	th := t.things[al.Thing]
@@ -126,29 +126,35 @@ func (t *Twins) goneFor(al *alarm) string {
 		r := t.alarms.rules.byID[al.RuleID]
 		switch {
 		case r == nil:
-			return "its rule was removed"
+			return realtime.ClearedRule
 		case !r.enabled:
-			return "its rule is switched off"
+			return realtime.ClearedOff
 		case th == nil && r.expr == nil:
-			return goneThing
+			return realtime.ClearedThing
 		case r.expr == nil || al.Rule != rulePromQL:
-			return "its rule does not look at it any more"
+			return realtime.ClearedElsewhere
 		}
 		return "" // whoever asks history will see
 	case th == nil:
-		return goneThing
+		return realtime.ClearedThing
 	case t.alarms.rules.takesAway(al):
-		return "a rule takes it away"
+		return realtime.ClearedTaken
 	case th.td != nil:
-		return "its rule went from the description"
+		return realtime.ClearedUndescribed
 	}
 	return "" // only who knows the description can say that the rule is gone
 }
 
-const (
-	goneThing       = "the thing was removed"
-	goneDescription = "the description was removed"
-)
+// cleared says for people why an alarm is over though its cause did not go.
+var cleared = map[string]string{
+	realtime.ClearedRule:        "its rule was removed",
+	realtime.ClearedOff:         "its rule is switched off",
+	realtime.ClearedElsewhere:   "its rule does not look at it any more",
+	realtime.ClearedTaken:       "a rule takes it away",
+	realtime.ClearedUndescribed: "its rule went from the description",
+	realtime.ClearedDescription: "the description was removed",
+	realtime.ClearedThing:       "the thing was removed",
+}
 
 // changed is the step after which an alarm says what its rule says now. Rules by
 // the API have an order that all nodes know. Descriptions have none, so of those
@@ -172,5 +178,5 @@ func (p *point) changed(al *alarm, settled uint64) (alarmStep, bool) {
 		return alarmStep{}, false
 	}
 	s := p.raise(al.Value, false)
-	return alarmStep{Source: s.Source, Priority: s.Priority, Message: s.Message, Limit: s.Limit, Unit: s.Unit, Predicted: s.Predicted}, true
+	return alarmStep{Source: s.Source, Priority: s.Priority, Message: s.Message, Ours: s.Ours, Limit: s.Limit, Unit: s.Unit, Predicted: s.Predicted}, true
 }

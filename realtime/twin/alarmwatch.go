@@ -317,7 +317,7 @@ func (p *point) raise(value json.RawMessage, suppressed bool) alarmStep {
 	if p.toward != "" {
 		s.Predicted = p.at
 	}
-	s.Message = p.message(string(value))
+	s.Message, s.Ours = p.message(string(value)), p.text == ""
 	return s
 }
 

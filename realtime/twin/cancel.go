@@ -43,12 +43,15 @@ func (t *Twins) Cancel(ctx context.Context, w Cancellation) (Cancelled, error) {
 	}
 	to := *was
 	to.By, to.TS = w.User, stamp(t.cfg.Now().UnixMilli())
-	to.Evidence = fmt.Sprintf("%s cancelled it (%s)", w.User, w.Via)
+	to.Ground = realtime.Ground{Evidence: fmt.Sprintf("%s cancelled it (%s)", w.User, w.Via), EvidenceCode: realtime.BecauseCancel, EvidenceArgs: realtime.Said("by", w.User, "via", w.Via)}
+	trouble := realtime.Trouble{ErrorCode: realtime.BecauseCancel, ErrorArgs: realtime.Said("by", w.User, "was", was.Status)}
 	switch was.Status {
 	case realtime.Accepted:
-		to.Status, to.Error = realtime.Cancelled, "cancelled by "+w.User+": whether the device got it is unknown"
+		trouble.Error = "cancelled by " + w.User + ": whether the device got it is unknown"
+		to.Status, to.Trouble = realtime.Cancelled, trouble
 	case realtime.Sent:
-		to.Status, to.Error = realtime.Cancelled, "cancelled by "+w.User+": the device had taken it and may run it"
+		trouble.Error = "cancelled by " + w.User + ": the device had taken it and may run it"
+		to.Status, to.Trouble = realtime.Cancelled, trouble
 	}
 	if err := t.record(ctx, to); err != nil {
 		return Cancelled{Invoked: was.Invoked}, unavailable(err)

@@ -130,7 +130,7 @@ func (t *Twins) accept(ctx context.Context, act *action, c *command, i realtime.
 		}
 	}
 	c.Feedback = act.feedback.of(c.Input)
-	c.Evidence = "the input is valid by the description" + held(locks)
+	c.Ground = held(locks)
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) 
 	var refused *realtime.Problem
 	switch {
 	case err == nil:
-		c.Status, c.Evidence = realtime.Sent, "PUBACK"
+		c.Status, c.Ground = realtime.Sent, realtime.Ground{Evidence: "PUBACK", EvidenceCode: realtime.BecausePuback}
 		// The result counts without this step too, so failing to store it only
 		// takes a line out of the story.
 		_ = t.record(context.WithoutCancel(ctx), c)
@@ -277,7 +277,7 @@ func (t *Twins) overtaken(ctx context.Context, c command) bool {
 	t.mu.RUnlock()
 	if over && now != nil && (now.Status == realtime.Superseded || now.Status == realtime.Cancelled) {
 		c.Status, c.TS, c.Unsent = now.Status, stamp(t.cfg.Now().UnixMilli()), true
-		c.Error = now.Status + " before it was sent: the device did not get it"
+		c.Trouble = realtime.Trouble{Error: now.Status + " before it was sent: the device did not get it", ErrorCode: realtime.BecauseUnsent, ErrorArgs: realtime.Said("was", now.Status)}
 		_ = t.record(context.WithoutCancel(ctx), c) // the outcome holds without this note
 	}
 	return over

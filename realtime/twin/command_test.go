@@ -52,7 +52,7 @@ func TestACommandMovesOnEvidence(t *testing.T) {
 		if c, ok := other.Command(got.ID); !ok || !reflect.DeepEqual(c, got) {
 			t.Errorf("the other node has %+v, want %+v", c, got)
 		}
-		if body := l.facts("cmd")[0]; body != fmt.Sprintf(`{"cmd":"%s","thing":"plant/line1/conveyor-2","action":"setSpeed","input":{"speed":80},"status":"accepted","user":"ana","via":"ui","ts":"2000-01-01T00:00:00Z","evidence":"the input is valid by the description"}`, got.ID) {
+		if body := l.facts("cmd")[0]; body != fmt.Sprintf(`{"cmd":"%s","thing":"plant/line1/conveyor-2","action":"setSpeed","input":{"speed":80},"status":"accepted","user":"ana","via":"ui","ts":"2000-01-01T00:00:00Z","evidence":"the input is valid by the description","evidenceCode":"valid"}`, got.ID) {
 			t.Errorf("the fact is %s", body)
 		}
 	})

@@ -45,10 +45,11 @@ func (c *command) began() int64 {
 }
 
 // next is a copy of c in a new state, which is one more of its steps.
-func (c *command) next(status string, ts time.Time, evidence string) *command {
+func (c *command) next(status string, ts time.Time, g realtime.Ground) *command {
 	n := *c
-	n.Status, n.TS, n.Evidence = status, ts, clipTo(evidence, maxEvidence)
-	n.Steps = append(slices.Clip(c.Steps), realtime.Step{Status: status, TS: ts, Evidence: n.Evidence})
+	g.Evidence = clipTo(g.Evidence, maxEvidence)
+	n.Status, n.TS, n.Ground = status, ts, g
+	n.Steps = append(slices.Clip(c.Steps), realtime.Step{Status: status, TS: ts, Ground: g})
 	return &n
 }
 
@@ -59,17 +60,18 @@ func (c command) owner() string { return c.User + "\x00" + c.Key }
 func (c command) left(now time.Time) time.Duration { return stamp(c.Deadline).Sub(now) }
 
 func (c command) rejected(p *realtime.Problem) command {
-	c.Status, c.Problem, c.Error, c.Evidence = realtime.Rejected, p, p.Message, ""
+	c.Status, c.Problem, c.Ground = realtime.Rejected, p, realtime.Ground{}
+	c.Trouble = realtime.Trouble{Error: p.Message, ErrorCode: p.Code}
 	return c
 }
 
 func (c command) timedOut(now time.Time) command {
 	c.TS = stamp(now.UnixMilli())
-	why := "the device took the command and gave no result in time"
+	c.Trouble = realtime.Trouble{ErrorCode: realtime.TroubleNoResult, Error: "the device took the command and gave no result in time: whether it ran is unknown"}
 	if c.Status == realtime.Accepted {
-		why = "there is no evidence that the device got the command, and no result"
+		c.Trouble = realtime.Trouble{ErrorCode: realtime.TroubleNoWord, Error: "there is no evidence that the device got the command, and no result: whether it ran is unknown"}
 	}
-	c.Status, c.Error, c.Evidence = realtime.TimedOut, why+": whether it ran is unknown", ""
+	c.Status, c.Ground = realtime.TimedOut, realtime.Ground{}
 	return c
 }
 
@@ -85,7 +87,7 @@ func (c command) outcome() (realtime.Invoked, error) {
 // sent.
 func (c command) unsent(err error) (realtime.Invoked, error) {
 	err = unavailable(err)
-	c.Status, c.Error = realtime.Rejected, "not sent: "+err.Error()
+	c.Status, c.Trouble = realtime.Rejected, realtime.Trouble{Error: "not sent: " + err.Error(), ErrorCode: realtime.TroubleUnstored}
 	return c.Invoked, err
 }
 
@@ -179,7 +181,7 @@ func (cs *commands) put(c command) []*command {
 		}
 		cs.keys[c.owner()] = c.ID
 	}
-	c.Steps = []realtime.Step{{Status: c.Status, TS: c.TS, Evidence: c.Evidence}}
+	c.Steps = []realtime.Step{{Status: c.Status, TS: c.TS, Ground: c.Ground}}
 	changed := []*command{&c}
 	if c.Status == realtime.Accepted {
 		changed = append(changed, cs.supersede(&c)...)
@@ -195,21 +197,21 @@ func (cs *commands) put(c command) []*command {
 func (c *command) moved(to command) *command {
 	switch {
 	case to.Unsent && !c.Unsent && (c.Status == realtime.Superseded || c.Status == realtime.Cancelled):
-		n := c.next(c.Status, to.TS, "nothing was sent")
-		n.Unsent, n.Error = true, to.Error
+		n := c.next(c.Status, to.TS, realtime.Ground{Evidence: "nothing was sent", EvidenceCode: realtime.BecauseUnsent})
+		n.Unsent, n.Trouble = true, to.Trouble
 		return n
 	case c.Verifying() && to.Status == realtime.Done && (to.Reached != nil || to.By != ""):
-		n := c.next(realtime.Done, to.TS, to.Evidence)
+		n := c.next(realtime.Done, to.TS, to.Ground)
 		if to.Reached != nil && *to.Reached {
-			n = c.next(realtime.Verified, to.TS, to.Evidence)
+			n = c.next(realtime.Verified, to.TS, to.Ground)
 		}
 		n.Reached, n.Reported, n.By = to.Reached, to.Reported, to.By
 		return n
 	case c.Ended() || to.Status == realtime.Accepted || to.Status == c.Status:
 		return nil
 	}
-	n := c.next(to.Status, to.TS, to.Evidence)
-	n.Output, n.Error, n.Problem, n.By = to.Output, to.Error, to.Problem, to.By
+	n := c.next(to.Status, to.TS, to.Ground)
+	n.Output, n.Trouble, n.Problem, n.By = to.Output, to.Trouble, to.Problem, to.By
 	return n
 }
 
@@ -231,10 +233,14 @@ func (cs *commands) supersede(by *command) (ended []*command) {
 		case realtime.Done:
 			status, why = realtime.Done, "nobody looks any more for what it had to reach"
 		}
-		n := c.next(status, by.TS, fmt.Sprintf("%s of %s took its place", by.ID, by.User))
+		n := c.next(status, by.TS, realtime.Ground{
+			Evidence: fmt.Sprintf("%s of %s took its place", by.ID, by.User), EvidenceCode: realtime.BecauseReplaced, EvidenceArgs: realtime.Said("cmd", by.ID, "by", by.User),
+		})
 		n.SupersededBy = by.ID
 		if status == realtime.Superseded {
-			n.Error = fmt.Sprintf("superseded by a newer command of %s: %s", by.User, why)
+			n.Trouble = realtime.Trouble{
+				Error: fmt.Sprintf("superseded by a newer command of %s: %s", by.User, why), ErrorCode: realtime.BecauseReplaced, ErrorArgs: realtime.Said("cmd", by.ID, "by", by.User, "was", c.Status),
+			}
 		}
 		cs.set(n)
 		ended = append(ended, n)
@@ -284,21 +290,28 @@ func (a *applying) result(r *realtime.Record) {
 	}
 	answer := readAnswer(r.Data)
 	at := stamp(r.At.UnixMilli())
-	evidence := "result " + string(r.Data)
+	said := clipTo(string(r.Data), maxEvidence)
+	evidence := realtime.Ground{Evidence: "result " + said, EvidenceCode: realtime.BecauseResult, EvidenceArgs: realtime.Said("answer", said)}
 	if old.Ended() {
-		note := old.contradicted(answer)
+		code, note := old.contradicted(answer)
 		if old.Late || note == "" {
 			return
 		}
 		n := old.next(old.Status, at, evidence)
 		n.Late, n.Output = true, answer.output
-		n.Error = strings.TrimPrefix(old.Error+"; "+note, "; ")
+		n.Trouble = realtime.Trouble{Error: strings.TrimPrefix(old.Error+"; "+note, "; "), ErrorCode: code}
+		if answer.status == realtime.Failed {
+			n.ErrorArgs = realtime.Said("failed", answer.err)
+		}
 		a.commands.set(n)
 		a.tellCommand(n)
 		return
 	}
 	n := old.next(answer.status, at, evidence)
-	n.Output, n.Error = answer.output, answer.err
+	n.Output, n.Trouble = answer.output, realtime.Trouble{Error: answer.err}
+	if answer.err != "" {
+		n.ErrorCode = realtime.TroubleDevice
+	}
 	if n.Verifying() {
 		n.VerifyBy = at.UnixMilli() + int64(1000*n.Feedback.Within)
 	}
@@ -307,22 +320,22 @@ func (a *applying) result(r *realtime.Record) {
 	a.alreadyThere(n)
 }
 
-// contradicted is what is to be noted of an answer that comes after the end, or
-// "" when it says nothing new.
-func (c *command) contradicted(answer answer) string {
+// contradicted is what is to be noted of an answer that comes after the end, with
+// its code, or "" when it says nothing new.
+func (c *command) contradicted(answer answer) (code, note string) {
 	switch c.Status {
 	case realtime.TimedOut, realtime.Superseded, realtime.Cancelled, realtime.Rejected:
-		return "a late result says: " + answer.String()
+		return realtime.TroubleLate, "a late result says: " + answer.String()
 	case realtime.Failed:
 		if answer.status == realtime.Failed {
-			return ""
+			return "", ""
 		}
 	default:
 		if answer.status == realtime.Done {
-			return ""
+			return "", ""
 		}
 	}
-	return "the device answered again, and differently: " + answer.String()
+	return realtime.TroubleAgain, "the device answered again, and differently: " + answer.String()
 }
 
 // tellCommand tells a command's step as the wire's cmd frame has it.

@@ -181,15 +181,19 @@ func (s *InterlockState) problem(n int) *realtime.Problem {
 }
 
 // held says for the audit which interlocks held, and with what.
-func held(locks []InterlockState) string {
+func held(locks []InterlockState) realtime.Ground {
+	g := realtime.Ground{Evidence: "the input is valid by the description", EvidenceCode: realtime.BecauseValid}
 	var texts []string
 	for _, s := range locks {
 		texts = append(texts, s.When+s.PromQL)
 	}
 	if len(texts) == 0 {
-		return ""
+		return g
 	}
-	return "; these hold: " + strings.Join(texts, ", ")
+	conditions := strings.Join(texts, ", ")
+	g.Evidence += "; these hold: " + conditions
+	g.EvidenceArgs = realtime.Said("conditions", clipTo(conditions, maxEvidence))
+	return g
 }
 
 // A Readiness is what stands for and against an action now.

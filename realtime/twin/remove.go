@@ -94,7 +94,7 @@ func (t *Twins) Undescribe(id string) bool {
 	th.counted()
 	for id, p := range old {
 		if p.active && p.rule != ruleEvent {
-			t.alarms.gone[id] = goneDescription
+			t.alarms.gone[id] = realtime.ClearedDescription
 		}
 	}
 	if len(th.props) == 0 && th.online == "" {

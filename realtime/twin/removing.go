@@ -98,7 +98,7 @@ func (t *Twins) orphan(id string) {
 	defer t.mu.Unlock()
 	for _, al := range t.alarms.byID {
 		if al.Thing == id && al.RuleID == "" && al.Active() && t.alarms.points[al.ID] == nil {
-			t.alarms.gone[al.ID] = goneDescription
+			t.alarms.gone[al.ID] = realtime.ClearedDescription
 		}
 	}
 }

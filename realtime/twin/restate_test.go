@@ -163,11 +163,11 @@ func TestACrashWithinARemoval(t *testing.T) {
 							t.Errorf("nothing was removed: %+v, described %v", a, described)
 						}
 					case keep:
-						if a.Active() || a.Reason != goneDescription || !there || described {
+						if a.Active() || a.Reason != "the description was removed" || !there || described {
 							t.Errorf("got %+v, there %v, described %v", a, there, described)
 						}
 					default:
-						if a.Active() || a.Reason != goneThing || there {
+						if a.Active() || a.Reason != "the thing was removed" || there {
 							t.Errorf("got %+v, there %v", a, there)
 						}
 					}

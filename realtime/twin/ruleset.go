@@ -94,7 +94,7 @@ func (t *Twins) clearGone(ctx context.Context) bool {
 			all = false
 			break
 		}
-		if r, ok := alarmRecord(al.Thing, id, realtime.AlarmCleared, &alarmStep{After: al.Last, Text: why, Rules: t.alarms.version()}, stamp(now)); ok {
+		if r, ok := alarmRecord(al.Thing, id, realtime.AlarmCleared, &alarmStep{After: al.Last, Text: cleared[why], Code: why, Rules: t.alarms.version()}, stamp(now)); ok {
 			steps = append(steps, r)
 		}
 	}

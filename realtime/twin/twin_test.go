@@ -57,7 +57,7 @@ type plant struct {
 func (p *plant) node(tds ...string) (*Twins, *listener) {
 	p.t.Helper()
 	tw := New(Config{Log: p, Devices: p})
-	l := &listener{}
+	l := &listener{t: p.t}
 	tw.OnChange(l.hear)
 	for _, td := range tds {
 		if err := tw.Describe([]byte(td)); err != nil {
@@ -160,6 +160,7 @@ func (p *plant) answer(cmd, data string) {
 
 // A listener keeps all it was told.
 type listener struct {
+	t       testing.TB // hears of sentences without their codes; nil: nobody does
 	mu      sync.Mutex
 	updates []realtime.Update
 	looks   []string // how things were described, which is no change of state
@@ -174,6 +175,11 @@ func (l *listener) hear(u realtime.Update) {
 	}
 	if len(u.Described) > 0 && len(u.Changes)+len(u.Facts) == 0 {
 		return
+	}
+	if l.t != nil {
+		for _, wrong := range unsaid(u) {
+			l.t.Error(wrong)
+		}
 	}
 	l.updates = append(l.updates, u)
 	l.texts = append(l.texts, fmt.Sprintf("%+v", asText(u)))

@@ -135,7 +135,9 @@ func (a *applying) alreadyThere(c *command) {
 }
 
 func (a *applying) verified(c *command, value json.RawMessage, at int64) {
-	n := c.next(realtime.Verified, stamp(at), fmt.Sprintf("%s %s was reported", c.Feedback.Property, value))
+	n := c.next(realtime.Verified, stamp(at), realtime.Ground{
+		Evidence: fmt.Sprintf("%s %s was reported", c.Feedback.Property, value), EvidenceCode: realtime.BecauseReported, EvidenceArgs: reportArgs(c.Feedback, value),
+	})
 	yes := true
 	n.Reached, n.Reported = &yes, value
 	a.commands.set(n)
@@ -158,13 +160,24 @@ func (t *Twins) decided(c *command, now time.Time) command {
 		p = th.props[f.Property]
 	}
 	if p == nil || p.value == nil {
-		n.Evidence = fmt.Sprintf("%s was never reported", f.Property)
+		n.Ground = realtime.Ground{Evidence: fmt.Sprintf("%s was never reported", f.Property), EvidenceCode: realtime.BecauseNever, EvidenceArgs: realtime.Said("property", f.Property)}
 		return n
 	}
 	if len(p.value) <= maxQuoted {
 		n.Reported = p.value
 	}
 	yes = p.quality() == Good && reached(f, p.value)
-	n.Evidence = fmt.Sprintf("%s %s was the last report within %v s", f.Property, p.value, f.Within)
+	n.Ground = realtime.Ground{
+		Evidence: fmt.Sprintf("%s %s was the last report within %v s", f.Property, p.value, f.Within), EvidenceCode: realtime.BecauseLast, EvidenceArgs: reportArgs(f, p.value),
+	}
+	n.EvidenceArgs["within"] = realtime.Said("within", f.Within)["within"]
 	return n
+}
+
+// reportArgs are what is said of a reported value; a long one is left out.
+func reportArgs(f *realtime.Feedback, value json.RawMessage) realtime.Args {
+	if len(value) > maxEvidence {
+		return realtime.Said("property", f.Property)
+	}
+	return realtime.Said("property", f.Property, "value", value)
 }

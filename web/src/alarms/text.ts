@@ -14,44 +14,42 @@ function propertyOf(a: Alarm): Property | undefined {
 
 /** Rules that have words of ours; one of a newer server has its message. */
 const worded = ["highHigh", "high", "low", "lowLow", "rate", "stale", "offline", "predicted"] as const;
-/** What the server says by itself. A rule by the API may have a message of its own, which then is what people want to read. */
-const usual = / is (above|below|not reported any more|offline)\b| changes faster than | reaches /;
+/** A rule by the API may have a message of its own, which then is what people want to read; the server's own has a code. */
+const authored = (a: Alarm) => !!a.ruleId && !a.messageCode;
 
 /** Bearing temperature high. */
 export function what(a: Alarm): string {
   if (a.rule === "event") return screen.describe(a.thing)?.events.get(a.event ?? "")?.[locale.lang] ?? a.event ?? a.message;
   const rule = worded.find((one) => one === a.rule);
-  if (!rule || (a.ruleId && !usual.test(a.message))) return a.message || a.rule;
+  if (!rule || authored(a)) return a.message || a.rule;
   return m(`is_${rule}`, { title: propertyOf(a)?.titles[locale.lang] ?? a.property ?? "" });
 }
 
 /** The server's own message as a whole sentence; "" where the alarm has words of its author, or is of a rule unknown here. */
 export function sentence(a: Alarm): string {
   const rule = worded.find((one) => one === a.rule);
-  if (!rule || (a.ruleId && !usual.test(a.message))) return "";
+  if (!rule || authored(a)) return "";
   const title = propertyOf(a)?.titles[locale.lang] ?? a.property ?? "";
   const limit = limitText(a.predicted ? { ...a, limit: a.predicted.limit } : a);
   return m(`says_${rule}`, { title, value: valueThen(a), limit, at: a.predicted ? clock(a.predicted.at) : "", thing: thingName(a.thing) });
 }
 
-/** Why the server says that an alarm cleared, as its texts are. */
-const reasons = {
-  "its rule was removed": "why_ruleRemoved",
-  "its rule is switched off": "why_ruleOff",
-  "its rule does not look at it any more": "why_ruleElsewhere",
-  "a rule takes it away": "why_ruleTakes",
-  "its rule went from the description": "why_described",
-  "the description was removed": "why_description",
-  "the thing was removed": "why_thing",
-} as const;
+/** Why the server says that an alarm cleared, by its codes. */
+const reasons: Readonly<Record<string, Parameters<typeof m>[0]>> = {
+  rule_removed: "why_ruleRemoved",
+  rule_off: "why_ruleOff",
+  rule_elsewhere: "why_ruleElsewhere",
+  rule_takes: "why_ruleTakes",
+  rule_undescribed: "why_described",
+  description_removed: "why_description",
+  thing_removed: "why_thing",
+};
 
-/** Why an alarm cleared when its cause did not go, in the language in use; what is not known here stays as it is. */
+/** Why an alarm cleared when its cause did not go, in the language in use; what has no code known here stays as it is. */
 export function reasonText(a: Alarm): string {
-  const said = a.reason ?? "";
-  const limit = /^its limit is (-?[\d.e+-]+) now$/.exec(said)?.[1];
-  if (limit !== undefined) return m("why_limit", { limit: limitText({ ...a, limit: Number(limit) }) });
-  const key = said in reasons ? reasons[said as keyof typeof reasons] : undefined;
-  return key ? m(key) : said;
+  if (a.reasonCode === "limit_changed") return m("why_limit", { limit: limitText({ ...a, limit: Number(a.reasonArgs?.limit) }) });
+  const key = reasons[a.reasonCode ?? ""];
+  return key ? m(key) : (a.reason ?? "");
 }
 
 /** Acknowledged; shelved until 14:30:00. */

@@ -94,6 +94,8 @@ export interface Alarm {
   priority: 1 | 2 | 3 | 4;
   state: "active_unacked" | "active_acked" | "cleared_unacked" | "cleared_acked";
   message: string;
+  /** The rule, when the message is the server's own and not one that people wrote. */
+  messageCode?: string;
   /** When it was raised. */
   value?: Json;
   limit?: number;
@@ -104,6 +106,9 @@ export interface Alarm {
   cleared?: string;
   /** Why it was cleared, when not because its cause went. */
   reason?: string;
+  /** That reason for programs, and what it fills in. */
+  reasonCode?: string;
+  reasonArgs?: Record<string, Json>;
   /** How often it was raised since it was acknowledged. */
   count: number;
   acked?: { by: string; at: string; comment?: string };
@@ -138,10 +143,14 @@ export interface CommandStep {
   risk?: "confirm" | "high";
   reason?: string;
   ts?: string;
-  /** For this step, to people. */
+  /** For this step, to people; for programs as a code and what the sentence fills in. Older facts have no codes. */
   evidence?: string;
+  evidenceCode?: string;
+  evidenceArgs?: Record<string, Json>;
   output?: Json;
   error?: string;
+  errorCode?: string;
+  errorArgs?: Record<string, Json>;
   feedback?: Feedback;
   /** Whether the feedback came to what was wanted; absent until that is decided. */
   reached?: boolean;
