@@ -69,29 +69,27 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 	if err := m.check(td != nil, func() (string, error) { return d.tag(id, td) }); err != nil {
 		return err
 	}
-	if td == nil {
-		return d.cfg.Twins.forget(ctx, id)
+	if td != nil {
+		if err := d.intend(ctx, id, keep); err != nil {
+			return err
+		}
+		ctx = context.WithoutCancel(ctx) // what is begun goes to its end, also when who asked has left
+		if err := d.erase(ctx, id, revision); err != nil {
+			d.ended(ctx, id)
+			return err
+		}
+		d.makes(id, nil)
+		d.cfg.Twins.Undescribe(id)
 	}
-	if err := d.intend(ctx, id, keep); err != nil {
-		return err
-	}
-	if err := d.erase(ctx, id, revision); err != nil {
-		d.ended(ctx, id)
-		return err
-	}
-	d.makes(id, nil)
-	d.cfg.Twins.Undescribe(id)
 	if keep {
 		if d.cfg.Twins.clearGone(ctx) {
 			d.ended(ctx, id)
 		}
 		return nil // what is left clears when the log can store again
 	}
-	if err := d.cfg.Twins.forget(ctx, id); err != nil {
-		return err
-	}
-	d.ended(ctx, id)
-	return nil
+	err = d.cfg.Twins.forget(ctx, id)
+	d.ended(ctx, id) // if it failed, whoever hears so asks again, and nothing else does
+	return err
 }
 
 // erase takes what has that revision out of the store.

@@ -34,8 +34,8 @@ func (d *Directory) intend(ctx context.Context, id string, keep bool) error {
 	return err
 }
 
-// ended takes the note away. One that stays is seen at the next start, and does
-// no harm.
+// ended takes the note away, also when the removal has failed: the device may go on,
+// and the next start would forget all that it has said since.
 func (d *Directory) ended(ctx context.Context, id string) {
 	_, revision, err := d.stored(ctx, removingKey+id)
 	if err == nil && revision > 0 {
@@ -59,25 +59,32 @@ func (d *Directory) Settle(ctx context.Context) error {
 	defer d.mu.Unlock()
 	for key, what := range all {
 		if id, ok := strings.CutPrefix(key, removingKey); ok {
-			d.finish(ctx, id, string(what), len(all[id]) > 0 || d.fixed[id] != "")
+			d.finish(ctx, id, string(what))
 		}
 	}
 	return nil
 }
 
 // finish ends one removal. One whose description is there was not begun, or is
-// over and the thing was described anew.
-func (d *Directory) finish(ctx context.Context, id, what string, described bool) {
-	if !described {
-		d.cfg.Logger.Info("a removal that was cut short is ended", "thing", id, "of", what)
-		if what == removingAll {
-			if err := d.cfg.Twins.forget(ctx, id); err != nil {
-				d.cfg.Logger.Error("a removal that was cut short cannot be ended", "thing", id, "error", err)
-				return
-			}
-		} else if d.cfg.Twins.orphan(id); !d.cfg.Twins.clearGone(ctx) {
+// over and the thing was described anew, by another node just now perhaps.
+func (d *Directory) finish(ctx context.Context, id, what string) {
+	td, _, err := d.stored(ctx, id)
+	switch {
+	case err != nil:
+		d.cfg.Logger.Error("whether a removal was cut short cannot be read", "thing", id, "error", err)
+		return
+	case td != nil || d.fixed[id] != "": // nothing is to be done
+	case what == removingAll:
+		if err := d.cfg.Twins.forget(ctx, id); err != nil {
+			d.cfg.Logger.Error("a removal that was cut short cannot be ended: remove it again", "thing", id, "error", err)
+		} else {
+			d.cfg.Logger.Info("a removal that was cut short is ended", "thing", id)
+		}
+	default:
+		if d.cfg.Twins.orphan(id); !d.cfg.Twins.clearGone(ctx) {
 			return // the next turns clear what is left
 		}
+		d.cfg.Logger.Info("a removal that was cut short is ended", "thing", id, "kept", "values and history")
 	}
 	d.ended(ctx, id)
 }

@@ -133,9 +133,15 @@ func TestACrashWithinARemoval(t *testing.T) {
 					id := one.Alarms(AlarmQuery{})[0].ID
 					crash := errors.New("kill -9")
 					if where == "before the store" {
-						s.after = func(string) { s.dies = crash }
-					} else {
-						p.fail(crash) // the log takes nothing any more
+						s.after = func(string) { s.dies = func(string) error { return crash } }
+					} else { // the log takes nothing any more, and soon nobody does
+						p.fail(crash)
+						s.dies = func(key string) error {
+							if strings.HasPrefix(key, removingKey) {
+								return crash
+							}
+							return nil
+						}
 					}
 					_ = d.Remove(t.Context(), kilnID, Match{}, keep)
 					die()
@@ -179,5 +185,76 @@ func TestACrashWithinARemoval(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Whoever is told that a removal failed, or has left before it was over, is not
+// surprised by it at the next start: that forgot all that the device had said since,
+// with its history, weeks after it was removed and had come back.
+func TestARemovalIsNotEndedTwice(t *testing.T) {
+	for name, fails := range map[string]func(p *plant, d *Directory) error{
+		"the log refuses, and it is tried again": func(p *plant, d *Directory) error {
+			p.fail(errors.New("the disk is full"))
+			if d.Remove(p.t.Context(), kilnID, Match{}, false) == nil {
+				p.t.Error("a removal that is not in the log is said to be over")
+			}
+			p.fail(nil)
+			return d.Remove(p.t.Context(), kilnID, Match{}, false)
+		},
+		"the log refuses, and nobody tries it again": func(p *plant, d *Directory) error {
+			p.fail(errors.New("the disk is full"))
+			if d.Remove(p.t.Context(), kilnID, Match{}, false) == nil {
+				p.t.Error("a removal that is not in the log is said to be over")
+			}
+			p.fail(nil)
+			return nil
+		},
+		"who asked leaves": func(p *plant, d *Directory) error {
+			ctx, leave := context.WithCancel(p.t.Context())
+			d.cfg.Store.(*shelf).after = func(string) { leave() }
+			return d.Remove(ctx, kilnID, Match{}, false)
+		},
+		"the log refuses at the start, too": func(p *plant, d *Directory) error {
+			if _, err := d.cfg.Store.Create(p.t.Context(), removingKey+kilnID, []byte(removingAll)); err != nil {
+				return err
+			}
+			_, revision, err := d.stored(p.t.Context(), kilnID)
+			if err == nil {
+				err = d.erase(p.t.Context(), kilnID, revision)
+			}
+			p.fail(errors.New("the disk is full"))
+			defer p.fail(nil)
+			return errors.Join(err, d.Settle(p.t.Context()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, s := &plant{t: t}, newShelf()
+				one, _ := p.node()
+				d := p.directory(one, s)
+				if _, err := d.Put(t.Context(), kilnID, []byte(kiln), Match{}); err != nil {
+					t.Fatal(err)
+				}
+				p.kilnSays(`{"temperature":20,"mode":"run"}`)
+				if err := fails(p, d); err != nil {
+					t.Fatal(err)
+				}
+				s.after = nil
+				p.kilnSays(`{"temperature":21,"mode":"run"}`) // it is there again, as an undescribed thing
+				p.leave(one)
+				tw, back := p.again(one, s, "log")
+				if err := back.Settle(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, there := tw.State(kilnID); !there {
+					t.Error("what it said since is forgotten")
+				}
+				for key := range s.m {
+					if strings.HasPrefix(key, removingKey) {
+						t.Errorf("%s stays", key)
+					}
+				}
+			})
+		})
 	}
 }

@@ -17,8 +17,8 @@ type shelf struct {
 	n        uint64
 	watchers []chan struct{}
 
-	after func(key string) // called after a value was written, without the lock
-	dies  error            // what removing answers from now on
+	after func(key string)       // called after a value was written, without the lock
+	dies  func(key string) error // asked before one is removed
 }
 
 func newShelf() *shelf { return &shelf{m: map[string][]byte{}, rev: map[string]uint64{}} }
@@ -63,11 +63,16 @@ func (s *shelf) Update(_ context.Context, key string, v []byte, rev uint64) (uin
 	return n, nil
 }
 
-func (s *shelf) DeleteRevision(_ context.Context, key string, rev uint64) error {
+func (s *shelf) DeleteRevision(ctx context.Context, key string, rev uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if s.dies != nil {
-		return s.dies
+		if err := s.dies(key); err != nil {
+			return err
+		}
 	}
 	if s.rev[key] != rev {
 		return errChanged
