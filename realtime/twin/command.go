@@ -198,7 +198,7 @@ func (t *Twins) first(c command) (string, *realtime.Problem) {
 	defer t.mu.RUnlock()
 	f := t.commands.holder(c)
 	if f == nil {
-		if spent, ok := t.commands.spent.find(c, t.cfg.Now().UnixMilli()); ok {
+		if spent, ok := t.commands.spent.find(c, c.TS.UnixMilli()); ok { // as the log has it
 			return "", spent.conflict()
 		}
 		return "", nil
@@ -254,11 +254,10 @@ func (t *Twins) carry(ctx context.Context, c command) (realtime.Invoked, error) 
 // may have taken seconds to store it, and in that time somebody may have opened a
 // guard; what the device does after that is its own to hold.
 func (t *Twins) locked(ctx context.Context, c command) *realtime.Problem {
-	act, problem := t.action(c.Thing, c.Action)
-	if problem != nil {
-		return nil // described anew since: it was in order when it was accepted
-	}
-	locks := t.interlocks(ctx, c.Thing, act)
+	var locks []InterlockState
+	if act, gone := t.action(c.Thing, c.Action); gone == nil {
+		locks = t.interlocks(ctx, c.Thing, act)
+	} // else it was described anew since, and was in order when it was accepted
 	for i := range locks {
 		if problem := locks[i].problem(i); problem != nil {
 			problem.Message = "not sent: when it was accepted this held, and now: " + problem.Message

@@ -361,9 +361,8 @@ func (d *Directory) unused(ctx context.Context, name string, see func(string) bo
 }
 
 func modelTag(tm []byte) (string, error) {
-	m, problem := readModel(tm)
-	if problem != nil {
-		return hashed(tm), nil
+	if m, problem := readModel(tm); problem == nil {
+		return m.tag, nil
 	}
-	return m.tag, nil
+	return hashed(tm), nil // what nobody understands any more can be replaced, too
 }
