@@ -88,17 +88,22 @@ func (a call) page(ctx context.Context, api http.RoundTripper, base, token strin
 	if res.StatusCode < 300 {
 		return b, nextPage(res.Header.Get("Link")), nil
 	}
-	if res.StatusCode == http.StatusNotFound && a.method != http.MethodGet {
-		return nil, "", a.noSuch()
-	}
+	return nil, "", a.refused(res, b)
+}
+
+// refused is what the server said instead of an answer.
+func (a call) refused(res *http.Response, body []byte) error {
 	var f struct{ Error, At string }
-	if json.Unmarshal(b, &f) != nil || f.Error == "" {
-		return nil, "", fmt.Errorf("the server answers %s", res.Status)
+	if json.Unmarshal(body, &f) != nil || f.Error == "" {
+		return fmt.Errorf("the server answers %s", res.Status)
+	}
+	if res.StatusCode == http.StatusNotFound && strings.Count(a.path, "/") > 2 { // it names one
+		return a.noSuch()
 	}
 	if f.At != "" {
-		return nil, "", fmt.Errorf("%s: %s", strings.TrimPrefix(f.At, "/"), f.Error)
+		return fmt.Errorf("%s: %s", strings.TrimPrefix(f.At, "/"), f.Error)
 	}
-	return nil, "", errors.New(f.Error)
+	return errors.New(f.Error)
 }
 
 // nextPage is the path of the Link with rel="next", as the API writes it.

@@ -109,3 +109,27 @@ func TestListsOfTheCommandLineFollowTheirPages(t *testing.T) {
 		t.Errorf("got %s %v after %d pages", b, err, asked)
 	}
 }
+
+// Whatever answers 404 without being Echotwin, such as a proxy, or has no such route,
+// was taken for a server without a user: "no such user: ".
+func TestOnlyWhatIsNamedIsNotThere(t *testing.T) {
+	proxy := within{http.NotFoundHandler()}
+	server := within{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"error":"there is nothing here","code":"not_found"}`))
+	})}
+	for _, tt := range []struct {
+		ask  call
+		api  within
+		want string
+	}{
+		{call{"DELETE", "/api/users/bob", nil}, server, "no such user: bob"},
+		{call{"DELETE", "/api/users/bob", nil}, proxy, "the server answers 404 Not Found"},
+		{call{"POST", "/api/users", nil}, proxy, "the server answers 404 Not Found"},
+		{call{"DELETE", "/api/sessions?user=ana", nil}, server, "there is nothing here"},
+	} {
+		if _, err := tt.ask.send(t.Context(), tt.api, "http://x", "t"); err == nil || err.Error() != tt.want {
+			t.Errorf("%s %s: got %v, want %q", tt.ask.method, tt.ask.path, err, tt.want)
+		}
+	}
+}
