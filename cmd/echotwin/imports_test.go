@@ -15,26 +15,27 @@ import (
 // mayImport is the architecture: what each package may import of ours. A
 // package that is not in it does not belong here.
 var mayImport = map[string][]string{
-	"cmd/echotwin":         {"*"},
-	"server":               {"server/auth", "realtime", "realtime/*", "gpt", "web"},
-	"server/auth":          {},
-	"server/auth/oidctest": {}, // a scripted provider, for tests only
-	"realtime":             {},
-	"realtime/bus":         {"realtime"},
-	"realtime/mqtt":        {"realtime"},
-	"realtime/ingest":      {"realtime"},
-	"realtime/tree":        {"realtime"},
-	"realtime/twin":        {"realtime", "realtime/tree"},
-	"realtime/hub":         {"realtime", "realtime/sse", "realtime/tree"},
-	"realtime/hub/crowd":   {}, // clients in a process of their own, for benchmarks only
-	"realtime/notify":      {"realtime"},
-	"realtime/sse":         {},
-	"realtime/history":     {"realtime"},
-	"realtime/simulator":   {"realtime"},
-	"gpt":                  {"gpt/knowledge"},
-	"gpt/knowledge":        {},
-	"gpt/upstreamtest":     {}, // a scripted model server, for tests only
-	"web":                  {},
+	"cmd/echotwin":             {"*"},
+	"server":                   {"server/auth", "realtime", "realtime/*", "gpt", "web"},
+	"server/auth":              {},
+	"server/auth/oidctest":     {}, // a scripted provider, for tests only
+	"realtime":                 {},
+	"realtime/bus":             {"realtime"},
+	"realtime/mqtt":            {"realtime"},
+	"realtime/ingest":          {"realtime"},
+	"realtime/tree":            {"realtime"},
+	"realtime/twin":            {"realtime", "realtime/tree"},
+	"realtime/hub":             {"realtime", "realtime/sse", "realtime/tree"},
+	"realtime/hub/crowd":       {}, // clients in a process of their own, for benchmarks only
+	"realtime/notify":          {"realtime"},
+	"realtime/notify/smtptest": {}, // a mail server, for tests only
+	"realtime/sse":             {},
+	"realtime/history":         {"realtime"},
+	"realtime/simulator":       {"realtime"},
+	"gpt":                      {"gpt/knowledge"},
+	"gpt/knowledge":            {},
+	"gpt/upstreamtest":         {}, // a scripted model server, for tests only
+	"web":                      {},
 }
 
 // onlyIn keeps the large libraries inside the one room that knows them, so

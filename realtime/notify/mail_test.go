@@ -1,154 +1,34 @@
 package notify
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"mime/quotedprintable"
 	"net"
-	"net/http/httptest"
-	"net/mail"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
-
 	"echotwin/realtime"
 	"echotwin/realtime/bus"
+	"echotwin/realtime/notify/smtptest"
 )
 
-// A post office is a real mail server that keeps what it gets.
-type postOffice struct {
-	addr  string
-	trust *tls.Config // of its clients
-
-	mu      sync.Mutex
-	letters []parcel
-	refuse  func(to string, n int) error // asked for each RCPT, the n-th from 0; nil takes all
-	asked   int
-}
-
-// parcel is a mail as it came.
-type parcel struct {
-	from, to, user string
-	header         mail.Header
-	raw, text      string
-}
-
-type office struct{ direct, open, login bool } // TLS from the beginning, no TLS, with passwords
-
-func newPostOffice(t *testing.T, kind office) *postOffice {
+// mailServer is one that ends with the test.
+func mailServer(t *testing.T, kind smtptest.Kind) *smtptest.Server {
 	t.Helper()
-	certs := httptest.NewTLSServer(nil) // for its certificate
-	t.Cleanup(certs.Close)
-	pool := x509.NewCertPool()
-	pool.AddCert(certs.Certificate())
-	p := &postOffice{trust: &tls.Config{RootCAs: pool}}
-	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		if kind.login {
-			return &signedSession{session{office: p}}, nil
-		}
-		return &session{office: p}, nil
-	}))
-	s.Domain, s.ErrorLog = "mail.example.com", quietLog{}
-	if !kind.open {
-		s.TLSConfig = &tls.Config{Certificates: certs.TLS.Certificates}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.addr = l.Addr().String()
-	if kind.direct {
-		l = tls.NewListener(l, s.TLSConfig)
-	}
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
-	return p
+	s := smtptest.Start(kind)
+	t.Cleanup(s.Close)
+	return s
 }
 
-type quietLog struct{}
-
-func (quietLog) Printf(string, ...any) {}
-func (quietLog) Println(...any)        {}
-
-type session struct {
-	office         *postOffice
-	from, to, user string
-}
-
-// A signedSession wants a password first.
-type signedSession struct{ session }
-
-func (s *signedSession) AuthMechanisms() []string { return []string{sasl.Plain} }
-func (s *signedSession) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, user, password string) error {
-		if user != "echotwin" || password != "p@ss word" {
-			return smtp.ErrAuthFailed
-		}
-		s.user = user
-		return nil
-	}), nil
-}
-
-func (s *signedSession) Mail(from string, o *smtp.MailOptions) error {
-	if s.user == "" {
-		return smtp.ErrAuthRequired
-	}
-	return s.session.Mail(from, o)
-}
-
-func (s *session) Mail(from string, _ *smtp.MailOptions) error { s.from = from; return nil }
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.office.mu.Lock()
-	defer s.office.mu.Unlock()
-	n := s.office.asked
-	s.office.asked++
-	s.to = to
-	if s.office.refuse != nil {
-		return s.office.refuse(to, n)
-	}
-	return nil
-}
-func (s *session) Reset()        {}
-func (s *session) Logout() error { return nil }
-func (s *session) Data(r io.Reader) error {
-	raw, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	m, err := mail.ReadMessage(strings.NewReader(string(raw)))
-	if err != nil {
-		return err
-	}
-	text, err := io.ReadAll(quotedprintable.NewReader(m.Body))
-	if err != nil {
-		return err
-	}
-	s.office.mu.Lock()
-	defer s.office.mu.Unlock()
-	s.office.letters = append(s.office.letters, parcel{s.from, s.to, s.user, m.Header, string(raw), strings.ReplaceAll(string(text), "\r\n", "\n")})
-	return nil
-}
-
-func (p *postOffice) got() []parcel {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.letters)
-}
-
-// mailer is one for the office; %s in the address is its host and port.
-func (p *postOffice) mailer(t *testing.T, address string) func(*Config) {
+// mailsBy has mails sent by the server; %s in the address is its host and port.
+func mailsBy(t *testing.T, s *smtptest.Server, address string) func(*Config) {
 	t.Helper()
-	m, err := NewMailer(fmt.Sprintf(address, p.addr), "Echotwin Nhà máy <alarms@example.com>", p.trust)
+	m, err := NewMailer(fmt.Sprintf(address, s.Addr), "Echotwin Nhà máy <alarms@example.com>", s.Trust)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,15 +38,15 @@ func (p *postOffice) mailer(t *testing.T, address string) func(*Config) {
 func TestAStepReachesMailboxes(t *testing.T) {
 	for _, tt := range []struct {
 		address string
-		kind    office
+		kind    smtptest.Kind
 	}{
-		{"smtp://echotwin:p%%40ss%%20word@%s", office{login: true}},
-		{"smtps://echotwin:p%%40ss%%20word@%s", office{login: true, direct: true}},
-		{"smtp://%s?starttls=off", office{open: true}},
+		{"smtp://echotwin:p%%40ss%%20word@%s", smtptest.Kind{Login: true}},
+		{"smtps://echotwin:p%%40ss%%20word@%s", smtptest.Kind{Login: true, Direct: true}},
+		{"smtp://%s?starttls=off", smtptest.Kind{Open: true}},
 	} {
 		t.Run(tt.address, func(t *testing.T) {
-			p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), newPostOffice(t, tt.kind)
-			n, _ := p.notify(o.mailer(t, tt.address), func(c *Config) { c.Public = "https://plant.example.com" })
+			p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), mailServer(t, tt.kind)
+			n, _ := p.notify(mailsBy(t, o, tt.address), func(c *Config) { c.Public = "https://plant.example.com" })
 			en := add(t, n, Draft{Kind: Email, Name: "Night\u2028shift", Addresses: []string{"ana@example.com", "bob+x@example.org"}})
 			vi := add(t, n, Draft{Kind: Email, Locale: "vi", Addresses: []string{"an@example.vn"}})
 			if en.Secret != "" {
@@ -180,15 +60,15 @@ func TestAStepReachesMailboxes(t *testing.T) {
 			if list[0].Status != Delivered || list[0].Code != 250 || list[0].Attempts != 1 || len(list[0].Mailboxes) != 2 {
 				t.Errorf("got %+v", list[0])
 			}
-			got := o.got()
-			slices.SortFunc(got, func(a, b parcel) int { return strings.Compare(a.to, b.to) })
-			if len(got) != 3 || got[0].to != "an@example.vn" || got[1].to != "ana@example.com" || got[2].to != "bob+x@example.org" || got[0].from != "alarms@example.com" {
+			got := o.Mails()
+			slices.SortFunc(got, func(a, b smtptest.Mail) int { return strings.Compare(a.To, b.To) })
+			if len(got) != 3 || got[0].To != "an@example.vn" || got[1].To != "ana@example.com" || got[2].To != "bob+x@example.org" || got[0].From != "alarms@example.com" {
 				t.Fatalf("got %+v", got)
 			}
-			if tt.kind.login && got[0].user != "echotwin" {
-				t.Errorf("sent by %q", got[0].user)
+			if tt.kind.Login && got[0].User != "echotwin" {
+				t.Errorf("sent by %q", got[0].User)
 			}
-			h := got[1].header
+			h := got[1].Header
 			subject, err := new(mime.WordDecoder).DecodeHeader(h.Get("Subject"))
 			from, err2 := h.AddressList("From")
 			if err != nil || err2 != nil || subject != "[Echotwin] raised: plant/line1/pump: Temperature 95 °C is above 90 °C (critical)" || from[0].Name != "Echotwin Nhà máy" ||
@@ -196,13 +76,13 @@ func TestAStepReachesMailboxes(t *testing.T) {
 				t.Errorf("%q, %v: %v", subject, h, errors.Join(err, err2))
 			}
 			for _, want := range []string{"Thing: plant/line1/pump\n", "Priority: 1 (critical)\n", "State: active, not acknowledged\n", "https://plant.example.com/app/alarms?thing=plant/line1/pump\n", "the channel Night shift to ana@example.com"} {
-				if !strings.Contains(got[1].text, want) {
-					t.Errorf("%q is not in %s", want, got[1].text)
+				if !strings.Contains(got[1].Text, want) {
+					t.Errorf("%q is not in %s", want, got[1].Text)
 				}
 			}
-			subject, err = new(mime.WordDecoder).DecodeHeader(got[0].header.Get("Subject"))
-			if err != nil || subject != "[Echotwin] phát sinh: plant/line1/pump: temperature là 95,25 °C, trên ngưỡng cao 90,5 °C (nguy cấp)" || !strings.Contains(got[0].text, "Trạng thái: đang xảy ra, chưa xác nhận\n") {
-				t.Errorf("%q, %v: %s", subject, err, got[0].text)
+			subject, err = new(mime.WordDecoder).DecodeHeader(got[0].Header.Get("Subject"))
+			if err != nil || subject != "[Echotwin] phát sinh: plant/line1/pump: temperature là 95,25 °C, trên ngưỡng cao 90,5 °C (nguy cấp)" || !strings.Contains(got[0].Text, "Trạng thái: đang xảy ra, chưa xác nhận\n") {
+				t.Errorf("%q, %v: %s", subject, err, got[0].Text)
 			}
 		})
 	}
@@ -210,8 +90,8 @@ func TestAStepReachesMailboxes(t *testing.T) {
 
 // Nothing that a device or a person writes becomes a header or another mail.
 func TestNothingCanBeInjected(t *testing.T) {
-	p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), newPostOffice(t, office{})
-	n, _ := p.notify(o.mailer(t, "smtp://%s"))
+	p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), mailServer(t, smtptest.Kind{})
+	n, _ := p.notify(mailsBy(t, o, "smtp://%s"))
 	c := add(t, n, Draft{Kind: Email, Addresses: []string{"ana@example.com"}, Steps: []string{"acked", "raised"}})
 	a := alarm("plant/pump", "acked", 1)
 	a.Message = "hot\r\nBcc: eve@example.com\r\n\r\n.\r\nMAIL FROM:<eve@example.com>\n" + strings.Repeat("x", 300)
@@ -225,27 +105,27 @@ func TestNothingCanBeInjected(t *testing.T) {
 		many = append(many, a)
 	}
 	p.say(many...)
-	eventually(t, "the second came", func() bool { return len(o.got()) >= 2 })
-	for _, m := range o.got() {
-		for name := range m.header {
+	eventually(t, "the second came", func() bool { return len(o.Mails()) >= 2 })
+	for _, m := range o.Mails() {
+		for name := range m.Header {
 			if !slices.Contains([]string{"Date", "Mime-Version", "Message-Id", "Subject", "Auto-Submitted", "From", "To", "Content-Type", "Content-Transfer-Encoding"}, name) {
-				t.Errorf("a header %s: %s", name, m.raw)
+				t.Errorf("a header %s: %s", name, m.Raw)
 			}
 		}
-		for _, line := range strings.Split(m.text, "\n") {
+		for _, line := range strings.Split(m.Text, "\n") {
 			if line == "." || strings.HasPrefix(line, "Bcc:") || strings.HasPrefix(line, "MAIL") || strings.HasPrefix(line, "QUIT") {
 				t.Errorf("a line of its own: %q", line)
 			}
 		}
-		if m.to != "ana@example.com" {
-			t.Errorf("it went to %s", m.to)
+		if m.To != "ana@example.com" {
+			t.Errorf("it went to %s", m.To)
 		}
 	}
 }
 
 func TestManyStepsAndTestsAreMailed(t *testing.T) {
-	p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), newPostOffice(t, office{})
-	n, _ := p.notify(o.mailer(t, "smtp://%s"))
+	p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), mailServer(t, smtptest.Kind{})
+	n, _ := p.notify(mailsBy(t, o, "smtp://%s"))
 	for _, locale := range []string{"en", "vi"} {
 		c := add(t, n, Draft{Kind: Email, Addresses: []string{locale + "@example.com"}, Locale: locale, PerMinute: new(1)})
 		if d, err := n.Test(t.Context(), c.ID); err != nil || d.Status != Delivered || d.Mailboxes[locale+"@example.com"] != "" {
@@ -257,16 +137,16 @@ func TestManyStepsAndTestsAreMailed(t *testing.T) {
 		many = append(many, alarm(fmt.Sprintf("plant/pump-%d", i), []string{"raised", "cleared"}[i%2], 2+i%2))
 	}
 	p.say(many...)
-	eventually(t, "all came", func() bool { return len(o.got()) >= 4 })
+	eventually(t, "all came", func() bool { return len(o.Mails()) >= 4 })
 	want := map[string][]string{
 		"en@example.com": {"This is a test.", " raised, ", " high, ", "The most urgent:\n- raised: plant/pump-"},
 		"vi@example.com": {"Đây là thư thử.", " phát sinh, ", " cao, ", "Gấp nhất:\n- phát sinh: plant/pump-"},
 	}
 	for to, words := range want {
 		all := ""
-		for _, m := range o.got() {
-			if m.to == to {
-				all += m.text
+		for _, m := range o.Mails() {
+			if m.To == to {
+				all += m.Text
 			}
 		}
 		for _, w := range words {
@@ -278,13 +158,10 @@ func TestManyStepsAndTestsAreMailed(t *testing.T) {
 }
 
 func TestFaultsOfMailServers(t *testing.T) {
-	code := func(n int) error {
-		return &smtp.SMTPError{Code: n, EnhancedCode: smtp.EnhancedCode{n / 100, 1, 1}, Message: "not now"}
-	}
 	for _, tt := range []struct {
 		name     string
 		address  string
-		kind     office
+		kind     smtptest.Kind
 		distrust bool
 		refuse   func(to string, n int) error
 		status   string
@@ -295,42 +172,42 @@ func TestFaultsOfMailServers(t *testing.T) {
 	}{
 		{name: "one is refused", refuse: func(to string, _ int) error {
 			if strings.HasPrefix(to, "ana") {
-				return code(550)
+				return smtptest.Refusal(550)
 			}
 			return nil
 		}, status: Delivered, attempts: 1, err: "ana@example.com", boxes: map[string]string{"ana@example.com": "550", "bob@example.com": ""}, letters: 1},
-		{name: "all are refused", refuse: func(string, int) error { return code(550) }, status: Failed, attempts: 1, err: "550", boxes: map[string]string{"ana@example.com": "550", "bob@example.com": "550"}},
+		{name: "all are refused", refuse: func(string, int) error { return smtptest.Refusal(550) }, status: Failed, attempts: 1, err: "550", boxes: map[string]string{"ana@example.com": "550", "bob@example.com": "550"}},
 		{name: "one has to wait", refuse: func(_ string, n int) error {
 			if n == 0 {
-				return code(451)
+				return smtptest.Refusal(451)
 			}
 			return nil
 		}, status: Delivered, attempts: 2, boxes: map[string]string{"ana@example.com": "", "bob@example.com": ""}, letters: 2},
-		{name: "a wrong password", address: "smtp://echotwin:wrong@%s", kind: office{login: true}, status: Failed, attempts: 1, err: "535"},
-		{name: "no password", kind: office{login: true}, status: Failed, attempts: 1, err: "502"},
-		{name: "no STARTTLS", kind: office{open: true}, status: Waiting, attempts: 3, err: "offers no STARTTLS"},
+		{name: "a wrong password", address: "smtp://echotwin:wrong@%s", kind: smtptest.Kind{Login: true}, status: Failed, attempts: 1, err: "535"},
+		{name: "no password", kind: smtptest.Kind{Login: true}, status: Failed, attempts: 1, err: "502"},
+		{name: "no STARTTLS", kind: smtptest.Kind{Open: true}, status: Waiting, attempts: 3, err: "offers no STARTTLS"},
 		{name: "nobody vouches for it", distrust: true, status: Waiting, attempts: 3, err: "not trusted"},
-		{name: "no TLS at all", address: "smtps://%s", kind: office{open: true}, status: Waiting, attempts: 3, err: "mail server"},
+		{name: "no TLS at all", address: "smtps://%s", kind: smtptest.Kind{Open: true}, status: Waiting, attempts: 3, err: "mail server"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), newPostOffice(t, tt.kind)
-			o.refuse = tt.refuse
+			p, o := newPlant(t, bus.Config{}, bus.FactsConfig{}), mailServer(t, tt.kind)
+			o.Refuse = tt.refuse
 			if tt.distrust {
-				o.trust = nil
+				o.Trust = nil
 			}
 			if tt.address == "" {
 				tt.address = "smtp://%s"
 			}
-			n, _ := p.notify(o.mailer(t, tt.address))
+			n, _ := p.notify(mailsBy(t, o, tt.address))
 			c := add(t, n, Draft{Kind: Email, Addresses: []string{"ana@example.com", "bob@example.com"}})
 			p.say(alarm("plant/pump", "raised", 1))
 			list := deliveries(t, n, c.ID, func(l []Delivery) bool {
 				return len(l) == 1 && l[0].Attempts >= tt.attempts && l[0].Status == tt.status
 			})
 			d := list[0]
-			if !strings.Contains(d.Error, tt.err) || tt.err == "" && d.Error != "" || len(o.got()) != tt.letters || tt.status != Waiting && d.Attempts != tt.attempts {
-				t.Errorf("%d letters, %+v", len(o.got()), d)
+			if !strings.Contains(d.Error, tt.err) || tt.err == "" && d.Error != "" || len(o.Mails()) != tt.letters || tt.status != Waiting && d.Attempts != tt.attempts {
+				t.Errorf("%d letters, %+v", len(o.Mails()), d)
 			}
 			for to, want := range tt.boxes {
 				if why, ok := d.Mailboxes[to]; !ok || !strings.Contains(why, want) || want == "" && why != "" {
