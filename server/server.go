@@ -54,7 +54,7 @@ type Config struct {
 	SessionSecret   string   // signs the session cookie
 	NoHTTPSRedirect bool     // DISABLE_HTTPS_REDIRECT
 	TrustedProxies  []string // "loopback", "private" or networks, whose X-Forwarded-… are believed; nil means the first two
-	Origins         []string // web origins besides our own that may open /ws and write with a cookie
+	Origins         []string // web origins besides our own whose pages may open /ws and call the API; see crossOrigin
 
 	DemoLogin          bool   // admin / 123456 works, so the login page may say so
 	PublicURL          string // where people open this server; "" for the address that their browser uses
@@ -183,6 +183,7 @@ func (s *Server) middleware() error {
 		s.meet,
 		s.secureHeaders,
 		s.toHTTPS,
+		s.crossOrigin,
 		s.sameOrigin,
 		session.Middleware(s.cookies),
 	)

@@ -28,7 +28,7 @@ type config struct {
 	SessionSecret   string   `env:"SESSION_SECRET" help:"Signs session cookies, over 32 characters. In development an absent one is made and kept in the data folder."`
 	NoHTTPSRedirect flagOn   `name:"disable-https-redirect" env:"DISABLE_HTTPS_REDIRECT" help:"1 turns the redirect of plain HTTP on real host names off."`
 	TrustedProxies  []string `env:"ECHOTWIN_TRUSTED_PROXIES" default:"loopback,private" help:"Whose X-Forwarded-… headers are believed: loopback, private, or networks such as 203.0.113.0/24."`
-	Origins         []string `env:"ECHOTWIN_ORIGINS" help:"Web origins besides our own that may open /ws and write with a cookie, such as https://panel.example.com."`
+	Origins         []string `env:"ECHOTWIN_ORIGINS" help:"Web origins besides our own whose pages may open /ws and call the API with a token, such as https://panel.example.com."`
 	PublicURL       string   `name:"public-url" env:"ECHOTWIN_PUBLIC_URL" help:"Where people open this server, such as https://plant.example.com: for links in notifications, and where a sign-in provider sends browsers back."`
 	SMTPURL         string   `name:"smtp-url" env:"ECHOTWIN_SMTP_URL" help:"Mail server for e-mail about alarms: smtp://user:password@host:587 (STARTTLS), smtps://… (TLS from the beginning), or smtp://localhost:25?starttls=off."`
 	SMTPFrom        string   `name:"smtp-from" env:"ECHOTWIN_SMTP_FROM" help:"Sender of that e-mail, such as Echotwin <alarms@example.com>."`
