@@ -66,6 +66,7 @@ const (
 	CodeErrorInside  Code = "upstream_error"         // an error told inside a 200
 	CodeLineTooLong  Code = "upstream_line_too_long" // beyond MaxLine or MaxStream
 	CodeNoText       Code = "upstream_no_text"       // done, and not a word
+	CodeToolLoop     Code = "tool_loop"              // it called tools to the limit, and said not a word
 	CodeFiltered     Code = "content_filter"         // withheld by the upstream's filter
 	CodeRunTooLong   Code = "run_too_long"           // beyond MaxRun
 	CodeInternal     Code = "internal"
@@ -103,6 +104,7 @@ var failures = map[Code]struct {
 	CodeErrorInside:  {"The language model's server reported an error while answering.", true},
 	CodeLineTooLong:  {"The language model's server sent more at once than is allowed.", false},
 	CodeNoText:       {"The language model ended without saying anything.", true},
+	CodeToolLoop:     {"The assistant asked for data again and again without answering.", true},
 	CodeFiltered:     {"The language model's server withheld the answer.", false},
 	CodeRunTooLong:   {"The answer took longer than is allowed.", true},
 	CodeInternal:     {"The answer failed for a reason of ours.", true},

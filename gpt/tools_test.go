@@ -253,8 +253,12 @@ func TestToolLimits(t *testing.T) {
 	up := upstreamFor(t, upstreamtest.Use("read_state", `{"path":"**"}`))
 	r := newRuns(t, Config{BaseURL: up.URL, Tools: []Tool{ReadState(plant{})}})
 	_, out := ask(t, r, "For ever?")
-	if n := len(up.Requests()); out.Finish != "tool_limit" || n != 6 {
-		t.Errorf("finish %q after %d rounds", out.Finish, n)
+	if n := len(up.Requests()); out.Failure == nil || out.Failure.Code != CodeToolLoop || out.Failure.Message != "The assistant asked for data 5 times without answering." || n != 6 {
+		t.Errorf("%+v after %d rounds: no words are no answer", out, n)
+	}
+	up.Script(func(c *upstreamtest.Call) { c.Text("Let me look."); upstreamtest.Use("read_state", `{"path":"**"}`)(c) }, upstreamtest.Use("read_state", `{"path":"**"}`))
+	if _, out := ask(t, r, "Half?"); out.Finish != "tool_limit" || out.Text != "Let me look." {
+		t.Errorf("with words before: %+v", out)
 	}
 	up.Script(upstreamtest.Use("read_state", `{"path":"**"}`), upstreamtest.Use("read_state", `{"path":"**"}`), upstreamtest.Say("What I have."))
 	_, out = ask(t, newRuns(t, Config{BaseURL: up.URL, Tools: []Tool{ReadState(plant{})}, Limits: Limits{MaxRounds: 3}}), "And?")
@@ -269,8 +273,8 @@ func TestToolLimits(t *testing.T) {
 		c.Done()
 	})
 	run, out := ask(t, newRuns(t, Config{BaseURL: up.URL, Tools: []Tool{ReadState(plant{})}}), "All at once?")
-	if n := strings.Count(kinds(all(t, run)), "tool"); out.Finish != "tool_limit" || n != 2*16 {
-		t.Errorf("finish %q with %d tool events, want 16 calls", out.Finish, n)
+	if n := strings.Count(kinds(all(t, run)), "tool"); out.Failure == nil || out.Failure.Code != CodeToolLoop || n != 2*16 {
+		t.Errorf("%+v with %d tool events, want 16 calls", out, n)
 	}
 }
 

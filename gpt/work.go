@@ -129,6 +129,8 @@ func (j *job) answer(ctx context.Context, ask Ask) (finish string, err error) {
 			return "length", nil
 		case out.finish == "content_filter":
 			return "", fail(CodeFiltered, nil)
+		case len(out.calls) > 0 && force && !j.run.started():
+			return "", failf(CodeToolLoop, "The assistant asked for data %d times without answering.", j.calls)
 		case len(out.calls) > 0 && force:
 			return "tool_limit", nil
 		case len(out.calls) > 0:

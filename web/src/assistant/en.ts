@@ -107,6 +107,7 @@ export const en = {
   "fail.upstream_not_a_stream": "The address of the language model's server answers with something else, such as a web page.",
   "fail.upstream_error": "The language model's server reported an error while answering.",
   "fail.upstream_line_too_long": "The language model's server sent more at once than is allowed.",
+  "fail.tool_loop": "The assistant asked for data {times} times without answering. Ask for less at once, or of fewer things.",
   "fail.upstream_no_text": "The language model ended without saying anything.",
   "fail.content_filter": "The language model's server withheld the answer.",
   "fail.run_too_long": "The answer took longer than is allowed.",

@@ -15,6 +15,8 @@ export interface Failure {
   /** The server's words, which may be shown. Often empty; the code then says it. */
   message: string;
   retryable: boolean;
+  /** How often the assistant had asked for data. */
+  times?: number;
   /** Not before this moment (ms since 1970), when the server said when. */
   retryAt?: number;
 }
@@ -101,7 +103,7 @@ export function apply(t: Turn, id: number, e: RunEvent, now: number): void {
       t.phase = shown && e.finish !== "cancelled" ? "done" : "stopped";
       break;
     case "failed":
-      if (shown) fail(t, { code: e.code, message: e.message, retryable: e.retryable }, e.retryAfter, now);
+      if (shown) fail(t, { code: e.code, message: e.message, retryable: e.retryable, times: t.tools.length }, e.retryAfter, now);
       break;
   }
 }

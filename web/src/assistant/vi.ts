@@ -108,6 +108,7 @@ export const vi: Record<keyof typeof en, string> = {
   "fail.upstream_not_a_stream": "Địa chỉ của máy chủ mô hình trả về thứ khác, ví dụ một trang web.",
   "fail.upstream_error": "Máy chủ mô hình báo lỗi trong khi trả lời.",
   "fail.upstream_line_too_long": "Máy chủ mô hình gửi một lần nhiều hơn mức cho phép.",
+  "fail.tool_loop": "Trợ lý hỏi dữ liệu {times} lần mà không trả lời. Hãy hỏi ít hơn, hoặc về ít thiết bị hơn.",
   "fail.upstream_no_text": "Mô hình kết thúc mà không nói gì.",
   "fail.content_filter": "Máy chủ mô hình đã giữ lại câu trả lời.",
   "fail.run_too_long": "Câu trả lời mất nhiều thời gian hơn mức cho phép.",

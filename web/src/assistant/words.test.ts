@@ -20,4 +20,5 @@ test("a failure of a newer server is told in its own words", () => {
   expect(failureText(f)).toBe("No more paper.");
   expect(failureText({ ...f, message: "" })).toContain("no_paper");
   expect(failureText({ ...f, code: "upstream_cut" })).toBe(en["fail.upstream_cut"]);
+  expect(failureText({ ...f, code: "tool_loop", times: 5 })).toContain("data 5 times without answering");
 });

@@ -14,5 +14,5 @@ export type NameOf = (thing: string, property?: string) => string;
 /** Why a turn failed, in the reader's language. */
 export function failureText(f: Failure): string {
   const key = `fail.${f.code}`;
-  return key in en ? t(key as Key) : f.message || t("failUnknown", { code: f.code });
+  return key in en ? t(key as Key, { times: f.times ?? 0 }) : f.message || t("failUnknown", { code: f.code });
 }
