@@ -295,8 +295,16 @@ func (w *world) dismiss() {
 	if err != nil {
 		w.fail("closing a connection: %v", err)
 	}
-	if found {
-		w.counts.closed.Add(1)
+	if !found {
+		return
+	}
+	w.counts.closed.Add(1)
+	for _, v := range w.viewers {
+		v.mu.Lock()
+		if v.session() == one.Session && v.conn.wire.String() == one.Transport {
+			v.dismissed = time.Now() // or another of that session, who has the same wire
+		}
+		v.mu.Unlock()
 	}
 }
 
@@ -481,7 +489,7 @@ func (w *world) wrong() (v *viewer, why string, told bool) {
 	for _, v := range w.viewers {
 		if told = false; v.closed() {
 			v.mu.Lock()
-			if told = v.ending || v.said != ""; !told {
+			if told = v.ending || v.said != "" || !v.dismissed.IsZero(); !told {
 				w.note("%d was lost", v.n)
 			}
 			v.mu.Unlock()

@@ -43,7 +43,10 @@ type viewer struct {
 	ending  bool     // the connection may end
 	said    string   // the bye
 	heard   time.Time
-	trace   []frame // of this connection
+
+	dismissed time.Time // when an administrator may have closed this connection
+
+	trace []frame // of this connection
 }
 
 // A wireConn is the line that a viewer has.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -23,6 +24,7 @@ func (v *viewer) connect(t *truth) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.truth, v.trace, v.said, v.ending, v.resume = t, nil, "", false, nil
+	v.dismissed = time.Time{}
 	v.last, v.chained = 0, false
 	v.conn = wireConn{wire: wire(rnd.IntN(int(wires))), ended: make(chan struct{})}
 	again := v.keep()
@@ -153,7 +155,9 @@ func (v *viewer) over(err error) {
 	if errors.As(err, &closed) && v.said == "closed" && closed.Code != dismissed {
 		v.fail("an administrator has closed it, with %v", err)
 	}
-	if stalls := v.w.cfg.Limits.Stall > 0; !v.ending && v.said == "" && !stalls {
+	// Who reads so slowly that the goodbye does not come out in time gets none.
+	late := !v.dismissed.IsZero() && time.Since(v.dismissed) >= lingerTime
+	if stalls := v.w.cfg.Limits.Stall > 0; !v.ending && v.said == "" && !stalls && !late {
 		v.fail("the connection was lost: %v", err)
 	}
 }
