@@ -285,14 +285,12 @@ func (s *shard) thingFor(c *conn, t *turn, sub *sub, th *thing, dst []byte) []by
 	}
 	s.all = sub.appendWith(s.all[:0], th.id)
 	s.some = s.some[:0]
+	joins := false
 	for _, o := range s.all {
 		if o.flushed == s.turn {
 			s.some = append(s.some, o)
+			joins = joins || o.group.grove != nil && o.joined(th)
 		}
-	}
-	joins := false
-	for _, o := range s.some {
-		joins = joins || o.group.grove != nil && o.joined(th)
 	}
 	return th.appendSet(dst, &want{due: s.some, all: s.all, joins: joins})
 }

@@ -206,16 +206,13 @@ func (h *Hub) announce(t *thing, seq uint64) {
 
 // part takes a thing out of the group of a place.
 func (g *group) part(t *thing) {
-	i, end := slices.Index(t.groups, g), len(t.groups)-1
-	if i < 0 {
+	if !slices.Contains(t.groups, g) {
 		return
 	}
 	lost := g.lost
-	g.drop(t, t.seats[i])
+	g.drop(t, *t.seat(g))
 	g.lost = lost // that it left is told
-	t.groups[i], t.seats[i] = t.groups[end], t.seats[end]
-	t.groups[end] = nil
-	t.groups, t.seats = t.groups[:end], t.seats[:end]
+	t.quit(g)
 }
 
 // covers says whether a thing of that id belongs to the group. The caller holds
@@ -233,21 +230,21 @@ func (g *group) has(t *thing) bool { return g.grove == nil || slices.Contains(t.
 // joined says whether a thing of the place came to it since the subscription had
 // everything.
 func (s *sub) joined(t *thing) bool {
-	at := t.seats[slices.Index(t.groups, s.group)].joined
+	at := t.seat(s.group).joined
 	return !t.gone && !s.since.has(at.ver, at.seq)
 }
 
 // holds says whether the thing belongs to the subscription, as far as its shard has
 // heard: who has come back since has left for now.
 func (s *sub) holds(thing string) bool {
-	if !s.group.covers(thing) || s.group.grove == nil {
-		return s.group.covers(thing)
+	if !s.group.covers(thing) {
+		return false
 	}
 	t := s.conn.shard.hub.index.byID[thing]
-	if t == nil {
+	if s.group.grove == nil || t == nil {
 		return true
 	}
-	seat := t.seats[slices.Index(t.groups, s.group)]
+	seat := t.seat(s.group)
 	return seat.born || seat.joined.ver <= s.conn.shard.n
 }
 

@@ -181,12 +181,23 @@ func (g *group) add(t *thing) {
 	g.things = append(g.things, t)
 }
 
+// seat is the thing's place in a group that it is in.
+func (t *thing) seat(g *group) *seat { return &t.seats[slices.Index(t.groups, g)] }
+
+// quit takes the group out of the thing's own list.
+func (t *thing) quit(g *group) {
+	i, end := slices.Index(t.groups, g), len(t.groups)-1
+	t.groups[i], t.seats[i] = t.groups[end], t.seats[end]
+	t.groups[end] = nil
+	t.groups, t.seats = t.groups[:end], t.seats[:end]
+}
+
 // drop takes the thing of that seat out of the group; the last one moves there.
 // Looking for it would make the end of 10,000 things a matter of 10,000 times
 // 10,000 looks. Groups of one thing are few.
 func (g *group) drop(t *thing, from seat) {
 	last := g.things[len(g.things)-1]
-	last.seats[slices.Index(last.groups, g)].at = from.at
+	last.seat(g).at = from.at
 	g.things[from.at], g.things[len(g.things)-1] = last, nil
 	g.things = g.things[:len(g.things)-1]
 	if from.log >= 0 {
@@ -251,10 +262,7 @@ func (x *index) leave(s *sub, shard int) {
 		x.patterns.drop(g.pattern)
 	}
 	for _, t := range g.things {
-		i, end := slices.Index(t.groups, g), len(t.groups)-1
-		t.groups[i], t.seats[i] = t.groups[end], t.seats[end]
-		t.groups[end] = nil
-		t.groups, t.seats = t.groups[:end], t.seats[:end]
+		t.quit(g)
 	}
 }
 

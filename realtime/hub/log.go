@@ -56,7 +56,7 @@ func (g *group) tidy() {
 	left := g.log[:0]
 	for _, l := range g.log {
 		if l.thing != nil {
-			l.thing.seats[slices.Index(l.thing.groups, g)].log = len(left)
+			l.thing.seat(g).log = len(left)
 			left = append(left, l)
 		}
 	}
