@@ -174,7 +174,13 @@ func (v *viewer) excused(id, name string, seq uint64) bool {
 // wrongFacts says which of the facts up to seq are not here, without it having
 // been said, or are here and should not.
 func (v *viewer) wrongFacts(seq uint64) string {
-	if v.fuzzy || v.places() || slices.ContainsFunc(v.subs, func(s *viewerSub) bool { return s.ended != "" }) {
+	if slices.ContainsFunc(v.subs, func(s *viewerSub) bool { return s.ended != "" }) {
+		return ""
+	}
+	if v.places() {
+		return v.wrongPlaceFacts(seq)
+	}
+	if v.fuzzy {
 		return ""
 	}
 	mine := func(f factRecord) bool {

@@ -224,3 +224,36 @@ func (v *viewer) standing(id string, seq uint64) (text string) {
 	}
 	return text
 }
+
+// wrongPlaceFacts is wrongFacts where things move. How many are missing cannot be
+// counted then, so where that was said only their order is looked at.
+func (v *viewer) wrongPlaceFacts(seq uint64) string {
+	told, at := map[factRecord]bool{}, uint64(0)
+	counted := true
+	for _, i := range v.items {
+		switch {
+		case i.resync:
+			counted = false
+		case told[i.fact]:
+			return fmt.Sprintf("fact %v came twice", i.fact)
+		case i.fact.seq < at:
+			return fmt.Sprintf("fact %v came after one of %d", i.fact, at)
+		default:
+			told[i.fact], at = true, i.fact.seq
+		}
+	}
+	for _, f := range v.truth.facts {
+		if counted && f.seq <= seq && !told[f] && v.sees(f.thing) && slices.ContainsFunc(v.subs, func(s *viewerSub) bool { return s.begun && f.seq > s.from && v.steady(s, f) }) {
+			return fmt.Sprintf("fact %v is not here%s", f, v.standing(f.thing, f.seq))
+		}
+	}
+	return ""
+}
+
+// steady says whether the fact's thing has belonged to the subscription since.
+func (v *viewer) steady(s *viewerSub, f factRecord) bool {
+	if s.place() == "" {
+		return match(s.path, f.thing)
+	}
+	return !slices.ContainsFunc(v.truth.tree.from(v.user, s.place(), f.thing, f.seq), func(is version) bool { return is.text == "" })
+}
