@@ -267,7 +267,7 @@ func TestRingForgetsByBytes(t *testing.T) {
 	if n := r.end - r.start; n != 3 || r.bytes > 1000 {
 		t.Errorf("%d facts of %d bytes are kept", n, r.bytes)
 	}
-	n, exact := r.lost(10, func(string) bool { return true })
+	n, exact := r.lost(10, func(string, uint64) bool { return true })
 	if n != 37 || !exact {
 		t.Errorf("lost %d, exact %v, want 37", n, exact)
 	}
@@ -278,7 +278,7 @@ func TestRingForgetsByBytes(t *testing.T) {
 	for i := range 2000 {
 		r.add(fact{seq: uint64(100 + i), thing: "a"})
 	}
-	if _, exact := r.lost(10, func(string) bool { return true }); exact {
+	if _, exact := r.lost(10, func(string, uint64) bool { return true }); exact {
 		t.Error("a count from beyond all memory passes for exact")
 	}
 }

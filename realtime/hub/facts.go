@@ -125,23 +125,23 @@ func (r *ring) findAny(seq uint64) uint64 {
 	return r.find(seq)
 }
 
-// thing is whose fact number n is, which may be forgotten.
-func (r *ring) thing(n uint64) string {
+// about is whose fact number n is, which may be forgotten, and its place in the log.
+func (r *ring) about(n uint64) (thing string, seq uint64) {
 	if n < r.start {
-		return r.ghost(n).thing
+		return r.ghost(n).thing, r.ghost(n).seq
 	}
-	return r.at(n).thing
+	return r.at(n).thing, r.at(n).seq
 }
 
 // lost counts the forgotten facts after seq that covers says yes to. The count
 // is exact unless seq lies before what is known.
-func (r *ring) lost(seq uint64, covers func(thing string) bool) (n int, exact bool) {
+func (r *ring) lost(seq uint64, covers func(thing string, seq uint64) bool) (n int, exact bool) {
 	for i := r.start; i > r.ghostStart; i-- {
 		g := r.ghost(i - 1)
 		if g.seq <= seq {
 			break
 		}
-		if covers(g.thing) {
+		if covers(g.thing, g.seq) {
 			n++
 		}
 	}

@@ -35,8 +35,9 @@ type grove struct {
 	places map[string]*group
 	began  uint64 // what left before this place of the log is not known
 
-	left []departure // the oldest first
-	lost since       // the newest that was forgotten
+	left []departure    // the oldest first
+	away map[string]int // how many of left a thing has
+	lost since          // the newest that was forgotten
 }
 
 // A departure is a thing that stands below some places no more.
@@ -48,11 +49,8 @@ type departure struct {
 
 // grove is the tree for the viewer, or nil when there are too many.
 func (h *Hub) grove(c *conn) *grove {
-	x, key := &h.index, ""
-	switch v := c.viewer; {
-	case v.See != nil && v.Rights != "":
-		key = "may see " + v.Rights
-	case v.See != nil:
+	x, key := &h.index, c.viewer.tree()
+	if key == "" && c.viewer.See != nil {
 		key = fmt.Sprint("connection ", c.num)
 	}
 	if v := x.groves[key]; v != nil {
@@ -67,6 +65,14 @@ func (h *Hub) grove(c *conn) *grove {
 	return v
 }
 
+// tree names the tree that viewers of the same rights share; "" is that of all.
+func (v *Viewer) tree() string {
+	if v.See != nil && v.Rights != "" {
+		return "may see " + v.Rights
+	}
+	return ""
+}
+
 // fell makes room by a tree that nobody looks at.
 func (x *index) fell() bool {
 	for key, v := range x.groves {
@@ -76,6 +82,65 @@ func (x *index) fell() bool {
 		}
 	}
 	return false
+}
+
+// keep remembers a departure, and the newest of them at most.
+func (v *grove) keep(d departure, most int) {
+	if v.away == nil {
+		v.away = map[string]int{}
+	}
+	v.left = append(v.left, d)
+	v.away[d.thing]++
+	less := len(v.left) - most
+	if less <= 0 {
+		return
+	}
+	v.lost = since{v.left[less-1].ver, v.left[less-1].seq}
+	for i := range v.left[:less] {
+		old := &v.left[i]
+		if v.away[old.thing]--; v.away[old.thing] == 0 {
+			delete(v.away, old.thing)
+		}
+		*old = departure{}
+	}
+	v.left = v.left[less:]
+}
+
+// after calls f with the places that the thing has left since place seq of the
+// log. A fact of there is still theirs, or it would be lost to who is a little late.
+func (v *grove) after(thing string, seq uint64, f func(places []string)) {
+	if v.away[thing] == 0 {
+		return
+	}
+	for i := len(v.left) - 1; i >= 0 && v.left[i].seq > seq; i-- {
+		if v.left[i].thing == thing {
+			f(v.left[i].from)
+		}
+	}
+}
+
+// stood says whether a fact of the thing, of place seq of the log, belongs to the
+// group: it stands there, or did then.
+func (g *group) stood(thing string, seq uint64) bool {
+	stood := g.covers(thing)
+	if g.grove != nil && !stood {
+		g.grove.after(thing, seq, func(places []string) { stood = stood || slices.Contains(places, g.place) })
+	}
+	return stood
+}
+
+// stood calls f for each group that has a fact of the thing, perhaps twice.
+func (x *index) stood(thing string, seq uint64, f func(*group)) {
+	x.covering(thing, f)
+	for _, v := range x.groves {
+		v.after(thing, seq, func(places []string) {
+			for _, place := range places {
+				if g := v.places[place]; g != nil {
+					f(g)
+				}
+			}
+		})
+	}
 }
 
 // each calls f for the things that stand below the path.
@@ -172,12 +237,7 @@ func (h *Hub) replant(v *grove, t *thing, from map[string]string, seq uint64) {
 	if len(left) == 0 {
 		return
 	}
-	v.left = append(v.left, departure{t.id, left, h.open.n, seq})
-	if less := len(v.left) - h.sizes.ghosts; less > 0 {
-		v.lost = since{v.left[less-1].ver, v.left[less-1].seq}
-		clear(v.left[:less])
-		v.left = v.left[less:]
-	}
+	v.keep(departure{t.id, left, h.open.n, seq}, h.sizes.ghosts)
 	for _, place := range left {
 		if g := v.places[place]; g != nil {
 			g.part(t)
@@ -392,6 +452,25 @@ func (h *Hub) scope(paths []string, see func(string) bool) (patterns []string, c
 		return slices.ContainsFunc(only, func(p string) bool { return match(p, thing) }) ||
 			slices.ContainsFunc(places, func(p string) bool { return tr.Below(thing, p) })
 	}
+}
+
+// leftAfter is the things that have left one of the paths, which are places, since
+// place seq of the log, and where they left last, for the viewer.
+func (h *Hub) leftAfter(seq uint64, paths []string, of Viewer) map[string]uint64 {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	v := h.index.groves[of.tree()]
+	if v == nil || of.See != nil && of.Rights == "" { // nobody shares that tree
+		return nil
+	}
+	left := map[string]uint64{}
+	for i := len(v.left) - 1; i >= 0 && v.left[i].seq > seq; i-- {
+		d := &v.left[i]
+		if slices.ContainsFunc(d.from, func(place string) bool { return slices.Contains(paths, realtime.Under+place) }) {
+			left[d.thing] = max(left[d.thing], d.seq)
+		}
+	}
+	return left
 }
 
 func isPlace(path string) bool { return strings.HasPrefix(path, realtime.Under) }

@@ -228,13 +228,13 @@ func TestAChangeThatLeftItsPlaceBeforeItWasTold(t *testing.T) {
 		ws, in := g.socket("?path=under:plant&path=depot/b")
 		defer ws.Close()
 		time.Sleep(time.Second)
-		behind := g.holdShards()
+		release := g.holdShards()
 		at := g.set("plant/a", `{"x":2}`)
 		g.set("depot/b", `{"y":2}`)
 		synctest.Wait()
 		time.Sleep(2 * gather) // the round is closed, and waits for the shards
 		g.link("hall", "plant/a")
-		behind()
+		release()
 		time.Sleep(time.Second)
 		there := true
 		for _, f := range in.of("update") {
@@ -393,4 +393,54 @@ func TestAPlaceRecallsOldFacts(t *testing.T) {
 	}
 	c.want("update")
 	c.quiet()
+}
+
+// What happened to a thing while it stood in the place is told also when it has left
+// before: to who resumes, from the ring or the store, and to who was a little late.
+func TestAFactOfWhatHasLeftAPlace(t *testing.T) {
+	for name, cfg := range map[string]Config{"ring": {}, "store": {Archive: &modelStore{}, Limits: Limits{Facts: 1}}} {
+		g := newRig(t, cfg)
+		at := g.set("plant/a", `{"x":1}`)
+		for _, thing := range []string{"plant/a", "depot/b", "plant/a"} {
+			f := event(thing, "jam")
+			f.Seq = g.seq + 1
+			if cfg.Archive != nil {
+				cfg.Archive.(*modelStore).add(realtime.Update{Seq: f.Seq, Facts: []realtime.Fact{f}})
+			}
+			g.fact(f)
+			if thing == "depot/b" {
+				g.link("hall", "plant/a")
+			}
+		}
+		g.fact(event("depot/b", "jam"))
+		g.settle()
+		c := g.dial("")
+		c.say(`{"type":"resume","epoch":"k3f9","seq":%d,"subs":[{"path":"under:plant"}]}`, at)
+		c.want("resumed")
+		c.want("update")
+		if f := c.want("event"); f.Thing != "plant/a" || f.Seq != at+1 {
+			t.Errorf("%s: %s", name, f.raw)
+		}
+		if f := c.want("update"); f.Seq < g.seq {
+			t.Errorf("%s: %s", name, f.raw)
+		}
+		c.quiet()
+	}
+	inFakeTime(t, Config{}, func(g *fakeRig) {
+		g.set("plant/a", `{"x":1}`)
+		ws, in := g.socket("?path=under:plant")
+		defer ws.Close()
+		time.Sleep(time.Second)
+		release := g.holdShards()
+		g.fact(event("plant/a", "jam"))
+		synctest.Wait()
+		time.Sleep(2 * gather) // the round is closed, and waits for the shards
+		g.link("hall", "plant/a")
+		g.fact(event("plant/a", "gone"))
+		release()
+		time.Sleep(time.Second)
+		if fs := in.of("event"); len(fs) != 1 || fs[0].Name != "jam" {
+			t.Errorf("%d events, want the one of before it left: %v", len(fs), fs)
+		}
+	})
 }

@@ -32,7 +32,7 @@ func (s *shard) sendFacts(c *conn, t *turn) {
 
 func (s *shard) nextFact(c *conn, n uint64) (uint64, bool) {
 	for ; n < s.factEnd; n++ {
-		if c.covers(s.hub.ring.at(n).thing, n) {
+		if f := s.hub.ring.at(n); c.covers(f.thing, n, f.seq) {
 			return n, true
 		}
 	}
@@ -75,7 +75,7 @@ func (s *shard) overflowed(c *conn, t *turn) {
 		left := 0
 		t.factNext = max(t.factNext, ring.start)
 		for n := t.factNext; n < s.factEnd; n++ {
-			if c.covers(ring.at(n).thing, n) {
+			if f := ring.at(n); c.covers(f.thing, n, f.seq) {
 				left++
 			}
 		}

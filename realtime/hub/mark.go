@@ -120,22 +120,22 @@ func (s *shard) markFacts(r *round) {
 	n := max(r.factStart, ring.ghostStart)
 	for ; n < min(ring.start, r.factEnd); n++ {
 		g := ring.ghost(n)
-		s.countFact(g.thing, n)
+		s.countFact(g.thing, n, g.seq)
 		if a := s.askOf(g.cmd, n); a != nil && a.told {
 			s.steps = append(s.steps, step{a, a.end, true})
 		}
 	}
 	for ; n < r.factEnd; n++ {
 		f := ring.at(n)
-		s.countFact(f.thing, n)
+		s.countFact(f.thing, n, f.seq)
 		if a := s.askOf(f.cmd, n); a != nil && a.follows(f) {
 			s.steps = append(s.steps, step{a, f.body, f.last()})
 		}
 	}
 }
 
-func (s *shard) countFact(thing string, n uint64) {
-	s.hub.index.covering(thing, func(g *group) {
+func (s *shard) countFact(thing string, n, seq uint64) {
+	s.hub.index.stood(thing, seq, func(g *group) {
 		for _, sub := range g.of[s.i].subs {
 			c := sub.conn
 			if !sub.facts || n < sub.factFrom || c.counted > n || !c.sees(thing) {
@@ -160,10 +160,11 @@ func (s *shard) askOf(cmd string, n uint64) *ask {
 	return nil
 }
 
-// covers says whether fact number n, of that thing, is for the connection.
-func (c *conn) covers(thing string, n uint64) bool {
+// covers says whether fact number n, of that thing and place seq of the log, is for
+// the connection.
+func (c *conn) covers(thing string, n, seq uint64) bool {
 	for _, s := range c.subs {
-		if s.facts && n >= s.factFrom && s.group.covers(thing) {
+		if s.facts && n >= s.factFrom && s.group.stood(thing, seq) {
 			return c.sees(thing)
 		}
 	}

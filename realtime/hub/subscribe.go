@@ -312,7 +312,7 @@ func (s *shard) resumeFacts(c *conn, seq uint64, old *recalled) *resync {
 	s.recount(c, first)
 	missed, exact := recalled, sure
 	if seq < h.ring.forgotten() {
-		n, all := h.ring.lost(seq, func(thing string) bool { return c.covers(thing, math.MaxUint64) })
+		n, all := h.ring.lost(seq, func(thing string, at uint64) bool { return c.covers(thing, math.MaxUint64, at) })
 		missed, exact = missed+n, exact && all
 	}
 	if missed == 0 && exact {
