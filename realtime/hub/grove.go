@@ -225,7 +225,9 @@ func (h *Hub) replant(v *grove, t *thing, from map[string]string, seq uint64) {
 		now, was = now[:len(now)-1], was[:len(was)-1]
 	}
 	joined := slices.DeleteFunc(slices.Clone(now), func(place string) bool { return slices.Contains(was, place) })
-	if len(joined) > 0 && !t.gone {
+	// Also of what is removed: who has the place now has never heard of it, and
+	// must not be taken to have told another subscription's client that it is gone.
+	if len(joined) > 0 {
 		h.announce(t, seq)
 	}
 	for _, place := range joined {
@@ -284,14 +286,19 @@ func (g *group) covers(thing string) bool {
 	return match(g.pattern, thing)
 }
 
-// has is covers for a thing that is there.
-func (g *group) has(t *thing) bool { return g.grove == nil || slices.Contains(t.groups, g) }
+// has is covers for a thing that is there, or was until it was removed.
+func (g *group) has(t *thing) bool {
+	return g.grove == nil || slices.Contains(t.groups, g) || t.gone && g.covers(t.id)
+}
 
 // joined says whether a thing of the place came to it since the subscription had
 // everything.
 func (s *sub) joined(t *thing) bool {
+	if t.gone {
+		return false // perhaps from the groups, too
+	}
 	at := t.seat(s.group).joined
-	return !t.gone && !s.since.has(at.ver, at.seq)
+	return !s.since.has(at.ver, at.seq)
 }
 
 // holds says whether the thing belongs to the subscription, as far as its shard has

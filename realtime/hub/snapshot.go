@@ -73,6 +73,13 @@ func (s *shard) pageOf(c *conn, t *turn) {
 		for _, th := range s.changed(sub) {
 			things = s.stateOf(sub, th, &w, things)
 		}
+		if sub.scan { // which finds no thing that was removed and forgotten meanwhile
+			for _, th := range sub.snap {
+				if th.gone {
+					things = s.stateOf(sub, th, &w, things)
+				}
+			}
+		}
 		things = s.leaving(c, sub, s.turn+1, things)
 	}
 	s.things = append(things, '}')
