@@ -120,6 +120,30 @@ func (p *plant) publish(rnd *rand.Rand) {
 	p.hub.Load().Publish(u)
 }
 
+// tell makes one bundle that gives one property of some things a new value. Only
+// those are asked for that have told something.
+func (p *plant) tell(name string, value func(id, now string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.now
+	t.seq++
+	u := realtime.Update{Seq: t.seq}
+	for _, id := range p.ids {
+		text := value(id, t.things[id][name].newest().text)
+		if text == "" || t.things[id]["*ts"].newest().text == "" {
+			continue
+		}
+		t.made++
+		c := realtime.Change{Thing: id, Samples: 1, TS: noon.Add(time.Duration(t.made) * time.Millisecond), Values: []realtime.Value{{Name: name, JSON: json.RawMessage(text)}}}
+		t.put(id, name, t.seq, text)
+		t.put(id, "*ts", t.seq, string(appendTime(nil, c.TS)))
+		u.Changes = append(u.Changes, c)
+	}
+	t.saved = append(t.saved, u)
+	t.store.add(u)
+	p.hub.Load().Publish(u)
+}
+
 func (t *truth) change(rnd *rand.Rand, id string, at uint64) realtime.Change {
 	c := realtime.Change{Thing: id}
 	th := t.things[id]

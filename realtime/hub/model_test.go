@@ -315,13 +315,29 @@ func (w *world) dismiss() {
 func (w *world) leaveBehind() {
 	w.calm.Store(false)
 	defer w.calm.Store(true)
+	// What was an object with members has none right after many cursors, and
+	// nothing else changes: that alone has to be noticed.
+	strip := w.past && !w.flat && w.rnd.IntN(3) > 0
+	if strip {
+		w.plant.tell("mode", func(id, _ string) string { return fmt.Sprint(len(id)) })
+		time.Sleep(time.Second) // so that everybody's cursor is there
+	}
 	for range 1 + w.rnd.IntN(3) {
 		for _, v := range w.viewers {
-			if w.rnd.IntN(3) == 0 && !v.closed() {
+			if (w.rnd.IntN(3) == 0) != strip && !v.closed() {
 				w.note("leave %d behind at %d", v.n, w.plant.current().seq)
 				w.counts.cuts.Add(1)
 				v.cut()
 			}
+		}
+		if strip {
+			w.plant.tell("pose", func(_, now string) string {
+				if strings.HasPrefix(now, `{"`) && w.rnd.IntN(3) == 0 {
+					return "{}"
+				}
+				return ""
+			})
+			break
 		}
 		for range 1 + w.rnd.IntN(2)*w.rnd.IntN(4) {
 			w.plant.publish(w.rnd)

@@ -516,3 +516,38 @@ func TestAClientThatAnswersNoPingIsCutOff(t *testing.T) {
 		<-read
 	})
 }
+
+// Who subscribes between the end of a round and the moment when its shard looks at
+// it has what changed in it from the snapshot, which cannot claim it yet. The cursor
+// moves on all the same, though nothing else changes.
+func TestTheCursorOfASubscriptionBetweenRounds(t *testing.T) {
+	for _, path := range []string{"plant/**", "under:plant"} {
+		inFakeTime(t, Config{}, func(g *fakeRig) {
+			g.set("plant/a", `{"x":1}`)
+			ws, in := g.socket("")
+			defer ws.Close()
+			time.Sleep(time.Second)
+			gate := make(chan struct{})
+			for _, s := range g.hub.shards {
+				s.post(func(s *shard) {
+					<-gate
+					for c := range s.conns {
+						s.sub(c, &subRequest{Path: path}, nil, "/")
+					}
+				})
+			}
+			at := g.set("plant/a", `{"x":2}`)
+			synctest.Wait()
+			time.Sleep(2 * gather) // the round is closed, and waits for the shards
+			close(gate)
+			time.Sleep(time.Second)
+			last := in.of("snapshot")
+			if len(last) == 1 && last[0].Seq < at && last[0].value(t, "plant/a", "x") == "2" {
+				last = in.of("update")
+			}
+			if len(last) != 1 || last[0].Seq != at {
+				t.Errorf("%s: the cursor is not at %d after %v", path, at, last)
+			}
+		})
+	}
+}
