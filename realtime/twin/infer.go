@@ -3,7 +3,8 @@ package twin
 import (
 	"bytes"
 	"math"
-	"strconv"
+
+	"echotwin/realtime"
 )
 
 // A kind is the type of a JSON value in the words of a Thing Description.
@@ -69,8 +70,7 @@ func numeric(v []byte) bool {
 
 // number reads a JSON number. It is false for one that no float can hold.
 func number(v []byte) (float64, bool) {
-	f, err := strconv.ParseFloat(string(v), 64)
-	return f, err == nil
+	return realtime.Number(v)
 }
 
 // widen is the type of a property that had values of type k and now has one of
