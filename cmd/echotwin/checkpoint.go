@@ -31,6 +31,7 @@ type checkpoints struct {
 	mu         sync.Mutex // one save at a time
 	seq        uint64     // of the newest checkpoint
 	generation string
+	chunks     int
 	size       int // bytes of it
 }
 
@@ -92,7 +93,7 @@ func (k *checkpoints) restore(ctx context.Context, twins *twin.Twins, log *slog.
 	if err := k.bus.Beyond(ctx, seq); err != nil {
 		return err
 	}
-	k.seq, k.generation, k.size = seq, h.Generation, sizeOf(chunks)
+	k.seq, k.generation, k.chunks, k.size = seq, h.Generation, h.Chunks, sizeOf(chunks)
 	k.hold.Read(seq)
 	if k.alone {
 		k.sweep(ctx, log)
@@ -153,15 +154,11 @@ func (k *checkpoints) save(ctx context.Context, twins *twin.Twins, log *slog.Log
 		}
 		return
 	}
-	old := k.generation
-	k.seq, k.generation, k.size = seq, h.Generation, sizeOf(chunks)
+	old, n := head{Generation: k.generation}, k.chunks
+	k.seq, k.generation, k.chunks, k.size = seq, h.Generation, h.Chunks, sizeOf(chunks)
 	k.hold.Read(seq)
-	for i := 0; old != ""; i++ {
-		key := head{Generation: old}.key(i)
-		if _, err := k.bucket.Get(ctx, key); err != nil {
-			return
-		}
-		_ = k.bucket.Delete(ctx, key) // sweep finds what stays
+	for i := range n {
+		_ = k.bucket.Delete(ctx, old.key(i)) // sweep finds what stays
 	}
 }
 
