@@ -32,25 +32,27 @@ const Under = "under:"
 func CheckPattern(p string) error { return checkPath(p, true) }
 
 func checkPath(s string, pattern bool) error {
+	whole := s
 	bad := func(why string) error {
 		what := "thing id"
 		if pattern {
 			what = "path"
 		}
-		return &Problem{Code: CodeMalformed, Message: fmt.Sprintf("%q is not a %s: %s", clip(s), what, why)}
+		return &Problem{Code: CodeMalformed, Message: fmt.Sprintf("%q is not a %s: %s", clip(whole), what, why)}
 	}
 	if pattern && strings.HasPrefix(s, Under) {
 		return bad("under: is for lists and live streams; here only a pattern can be, such as plant/line1/**, because links may change what stands below a place")
 	}
-	segs := strings.Split(s, "/")
-	if len(segs) > MaxSegments {
+	if strings.Count(s, "/") >= MaxSegments {
 		return bad(fmt.Sprintf("at most %d segments", MaxSegments))
 	}
-	for i, g := range segs {
+	for more := true; more; {
+		var g string
+		g, s, more = strings.Cut(s, "/")
 		switch {
 		case pattern && g == "*":
 		case pattern && g == "**":
-			if i != len(segs)-1 {
+			if more {
 				return bad("** may only be the last segment")
 			}
 		case g == "properties" || g == "actions" || g == "events":

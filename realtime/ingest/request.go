@@ -21,6 +21,7 @@ type request struct {
 
 	samples int              // seen, right or wrong
 	values  []realtime.Value // of the sample being read; they point into the payload or into compact
+	before  []realtime.Value // of the sample before it
 	compact bytes.Buffer
 
 	lines   []byte
@@ -42,10 +43,12 @@ func newRequest(cfg Config, payload []byte) *request {
 
 func (r *request) release() {
 	const most = 1 << 20 // so that one large request does not hold its memory for ever
-	if cap(r.lines) > most || r.compact.Cap() > most || cap(r.values) > 2*MaxProperties {
+	if cap(r.lines) > most || r.compact.Cap() > most || cap(r.values)+cap(r.before) > 4*MaxProperties {
 		return
 	}
 	clear(r.values[:cap(r.values)])
+	clear(r.before[:cap(r.before)])
+	r.values, r.before = r.values[:0], r.before[:0]
 	clear(r.waiting)
 	clear(r.sc.path[:cap(r.sc.path)])
 	r.sc = scanner{path: r.sc.path}

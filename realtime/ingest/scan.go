@@ -221,6 +221,22 @@ func (sc *scanner) name() (string, bool) {
 	return name, true
 }
 
+// again reads a name and the colon behind it, when it is this one, of characters
+// that need no escape.
+func (sc *scanner) again(name string) bool {
+	rest, n := sc.s[sc.i:], len(name)+2
+	if len(rest) < n || rest[0] != '"' || rest[n-1] != '"' || rest[1:n-1] != name {
+		return false
+	}
+	at := sc.i
+	if sc.i += n; sc.within() != ':' {
+		sc.i = at
+		return false
+	}
+	sc.i++
+	return true
+}
+
 // clip makes what was sent short and printable.
 func clip(s string) string {
 	const most = 40

@@ -147,6 +147,17 @@ type reading struct {
 	unusable bool // its ts is wrong, so nobody knows when it was measured
 	flawed   bool // something was wrong with it and is noted
 	extra    bool // it has too many properties, which is noted
+	same     bool // its properties are so far those of the sample before, in the same order
+}
+
+// again moves behind the name that the sample before had in this place, and its
+// colon, when it stands here. Such a name is right, and none of those before it.
+func (r *request) again(s *reading) (name string, ok bool) {
+	if k := len(r.values); s.same && k < len(r.before) {
+		name = r.before[k].Name
+		return name, r.sc.again(name)
+	}
+	return "", false
 }
 
 // sample reads one object of properties and writes its line. It reports false
@@ -154,9 +165,9 @@ type reading struct {
 func (r *request) sample(at place, thing string) bool {
 	sc := &r.sc
 	r.samples++
-	r.values = r.values[:0]
+	r.before, r.values = r.values, r.before[:0]
 	r.compact.Reset()
-	s := reading{ts: r.now}
+	s := reading{ts: r.now, same: true}
 	sc.i++
 	if sc.blanks() == '}' {
 		sc.i++
@@ -164,11 +175,15 @@ func (r *request) sample(at place, thing string) bool {
 		return true
 	}
 	for {
-		name, ok := sc.name()
-		if !ok {
-			return r.breaks(at)
+		name, known := r.again(&s)
+		if !known {
+			var ok bool
+			if name, ok = sc.name(); !ok {
+				return r.breaks(at)
+			}
+			s.same = s.same && name == "ts"
 		}
-		if !r.member(&s, at.of(name)) {
+		if !r.member(&s, at, name, known) {
 			return r.breaks(at.of(name))
 		}
 		switch sc.blanks() {
@@ -224,14 +239,15 @@ func (r *request) admit(at place, thing string) {
 	}
 }
 
-// member reads the value of one member of a sample.
-func (r *request) member(s *reading, at place) bool {
+// member reads the value of one member of a sample. Known says that its name
+// needs no look.
+func (r *request) member(s *reading, at place, name string, known bool) bool {
 	sc := &r.sc
 	sc.blanks()
-	if at.member == "ts" {
+	if name == "ts" {
 		raw, ok := sc.next(data)
 		if ok {
-			r.time(s, at, raw)
+			r.time(s, at.of(name), raw)
 		}
 		return ok
 	}
@@ -239,11 +255,20 @@ func (r *request) member(s *reading, at place) bool {
 	if !ok {
 		return false
 	}
+	if known && sc.flaw == nil {
+		r.values = append(r.values, realtime.Value{Name: name, JSON: r.written(raw)})
+		return true
+	}
+	return r.unknown(s, at.of(name), raw)
+}
+
+// unknown takes a member that has to be looked at.
+func (r *request) unknown(s *reading, at place, raw string) bool {
 	why := ""
 	switch err := realtime.CheckName(at.member); {
 	case err != nil:
 		why = err.Error()
-	case sc.flaw != nil:
+	case r.sc.flaw != nil:
 		s.flawed = true
 		r.rejectFlaw(at)
 		return true
