@@ -230,6 +230,7 @@ func BenchmarkIngest(b *testing.B) {
 		}()
 	}
 	time.Sleep(2 * time.Second)
+	commits := p.metric("echotwin_ingest_bundles_total")
 	begin, cpu, before := time.Now(), crowd.CPUOf(p.server.Process.Pid), sent.Load()
 	for range senders {
 		<-ended
@@ -238,7 +239,20 @@ func BenchmarkIngest(b *testing.B) {
 	report(b, "µs/reading", micros(crowd.CPUOf(p.server.Process.Pid)-cpu)/n)
 	report(b, "µs-budget", 10)
 	report(b, "readings/s", n/wall.Seconds())
+	report(b, "readings/commit", n/(p.metric("echotwin_ingest_bundles_total")-commits))
 	report(b, "ns/op", 0)
+}
+
+// metric is one figure of /metrics.
+func (p *benchPlant) metric(name string) float64 {
+	_, text := p.web.do("GET", "/metrics", "")
+	_, rest, _ := strings.Cut(string(text), "\n"+name+" ")
+	first, _, _ := strings.Cut(rest, "\n")
+	v, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		p.b.Errorf("/metrics has no %s", name)
+	}
+	return v
 }
 
 // tenNumbers is a batch of readings of ten numbers each.
