@@ -38,6 +38,9 @@
 // from before a restart when an object has changed between the two: a JSON Merge
 // Patch must name the members that are gone, and they are not known any more.
 //
+// A fact belongs to a subscription by place when its thing stands there, or stood
+// there when it happened, as far as is remembered of what has left.
+//
 // # Who writes
 //
 // Publish changes the record of a thing and wakes a round. A round closes what
