@@ -27,7 +27,7 @@ export function jsonText(value: Json | undefined, p?: Property): string {
 /** A unit as the reader writes it. Nearly all are the same in both languages. */
 export function unitText(unit: string, lang: Lang): string {
   if (lang !== "vi") return unit;
-  return unit === "bph" ? "chai/h" : unit === "/min" ? "/phút" : unit === "min" ? "phút" : unit === "h" ? "giờ" : unit === "d" ? "ngày" : unit;
+  return unit === "bottles" ? "chai" : unit === "bph" ? "chai/h" : unit === "/min" ? "/phút" : unit === "min" ? "phút" : unit === "h" ? "giờ" : unit === "d" ? "ngày" : unit;
 }
 
 /** The input of a command in a few words: 60 %, or each value with its name. */

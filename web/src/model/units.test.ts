@@ -23,7 +23,7 @@ describe("units are shown as people write them", () => {
     ["", ""],
   ])("%j", (said, want) => expect(asWritten(said)).toBe(want));
   it("in the words and decimals of the reader", () => {
-    expect([unitText(asWritten("PER-MIN"), "vi"), unitText(asWritten("unit:HR"), "vi"), unitText("°C", "vi")]).toEqual(["/phút", "giờ", "°C"]);
+    expect([unitText(asWritten("PER-MIN"), "vi"), unitText(asWritten("unit:HR"), "vi"), unitText("bottles", "vi"), unitText("°C", "vi")]).toEqual(["/phút", "giờ", "chai", "°C"]);
     expect([number(41.5, 1, "vi"), number(41.5, 1, "en")]).toEqual(["41,5", "41.5"]);
   });
 });

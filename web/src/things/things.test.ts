@@ -4,6 +4,7 @@ import { readDescription, type Description } from "../model/td";
 import { en } from "./en";
 import { fold, passes, said } from "./filter";
 import { healthOf } from "./health";
+import { inOrder } from "./order";
 import { sparkPath } from "./spark";
 import { relatives, treeOf } from "./tree";
 import { vi } from "./vi";
@@ -87,5 +88,13 @@ describe("the small picture of the last minutes", () => {
     expect(heights(sparkPath([0, 1, 2], [20, 80, 20], 100, 24, 10))).toEqual([22.5, 1.5, 22.5]);
     expect(heights(sparkPath([0, 1], [5, 5], 100, 24))).toEqual([12, 12]);
     expect(heights(sparkPath([0, 1], [5, 5], 100, 24, 10))).toEqual([12, 12]);
+  });
+});
+
+describe("the values in a row", () => {
+  it("stand in one order whatever came first: limits, numbers, what nobody described, on and off", () => {
+    const d = readDescription({ id: "urn:echotwin:a", properties: { a: { type: "boolean" }, b: { type: "number" }, c: { type: "number", "echotwin:alarms": { high: 5 } }, e: { type: "number" } } })!;
+    for (const names of [["a", "b", "c", "e", "x"], ["x", "e", "c", "b", "a"]]) expect(inOrder(names, d)).toEqual(["c", "b", "e", "x", "a"]);
+    expect(inOrder(["y", "x"], undefined)).toEqual(["x", "y"]);
   });
 });
