@@ -155,7 +155,7 @@ export class Feeds {
   /** Takes who belongs to a place no more, after the things of the frame were read: who left, who is gone, and with its last page whom a snapshot did not name. */
   part(frame: Snapshot | Update, whole?: Feed): Leavers {
     const out: Leavers = new Map();
-    const gone = Object.keys(frame.things).filter((id) => frame.things[id] === null);
+    const gone = Object.keys(frame.things).filter((id) => frame.things[id] === null || frame.things[id]?.removed);
     for (const feed of this.#places()) {
       const left = [...gone, ...(frame.left?.[feed.sub] ?? [])];
       for (const id of left) feed.paged.delete(id);

@@ -39,6 +39,9 @@ it("has who stands below it, as the server says, and lets go of who leaves", asy
   expect([ids(view), connection.store.things.size]).toEqual([[], 0]);
   server.last.say({ ...update(103, 104, { [robot]: set({ load: 2 }) }), joined: { s1: [robot] } });
   expect(ids(view)).toEqual([robot]);
+  server.last.say(update(104, 105, { [robot]: { removed: true } }));
+  server.last.say(update(105, 106, { [robot]: set({ load: 3 }) })); // it stands elsewhere now
+  expect(ids(view)).toEqual([]);
 });
 
 it("keeps what another view has, without what only the place followed", async () => {
