@@ -69,7 +69,9 @@ act("a rule is tried, written, raises an alarm, is eased until it clears, switch
   await tab(page, "Rules");
   await rule.getByRole("button", { name: "Switch off the rule strong-flow" }).click();
   await rule.getByText("off", { exact: true }).waitFor();
-  await rule.getByRole("button", { name: "Switch on the rule strong-flow" }).click();
+  // The key is pressed again where it was: the button has the focus as soon as it can have it.
+  await page.waitForFunction(() => document.activeElement?.getAttribute("aria-label") === "Switch on the rule strong-flow");
+  await page.keyboard.press("Enter");
   await rule.getByRole("button", { name: "Switch off the rule strong-flow" }).waitFor();
   await rule.getByRole("button", { name: "Remove the rule strong-flow" }).click();
   const ask = page.getByRole("dialog", { name: "Remove the rule strong-flow?" });
@@ -80,6 +82,33 @@ act("a rule is tried, written, raises an alarm, is eased until it clears, switch
   await page.getByText("strong-flow is removed.").waitFor();
   assert.equal(await rule.count(), 0);
   assert.deepEqual(await (await w.context.request.get("/api/alarms/rules")).json(), []);
+});
+
+act("an older list does not undo what one did", async (t) => {
+  const server = await plant(t);
+  const w = await opened(t, server);
+  const { page } = w;
+  await put(w, "one", { thing: pump, property: "pressure", high: 6 });
+  await ruleOf(page, "one").waitFor();
+  // The next list is read now and comes when it is let go.
+  let letGo;
+  const free = new Promise((resolve) => (letGo = resolve));
+  await new Promise((held) =>
+    page.route(/rules\?limit=1000$/, async (route) => {
+      await page.unroute(/rules\?limit=1000$/);
+      const response = await route.fetch();
+      held();
+      await free;
+      await route.fulfill({ response });
+    }),
+  );
+  await page.getByRole("button", { name: "Switch off the rule one" }).click();
+  await ruleOf(page, "one").getByText("off", { exact: true }).waitFor();
+  const came = page.waitForEvent("requestfinished", (r) => r.url().endsWith("rules?limit=1000"));
+  letGo();
+  await (await came).response().then((r) => r.body());
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  assert.equal(await ruleOf(page, "one").getByText("off", { exact: true }).count(), 1);
 });
 
 act("what is wrong with a rule is said at its field, and what an expression finds now beside it", async (t) => {
