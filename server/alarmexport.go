@@ -89,7 +89,7 @@ func alarmRow(a realtime.AlarmState) []string {
 	if a.Limit != nil {
 		limit = strconv.FormatFloat(*a.Limit, 'g', -1, 64)
 	}
-	row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, a.RuleID, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), string(a.Value), limit, a.Unit, when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
+	row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, a.RuleID, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), string(a.Value), limit, noFormula(a.Unit), when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
 	if a.Acked != nil {
 		row = append(row, noFormula(a.Acked.By), noFormula(a.Acked.Comment))
 	} else {

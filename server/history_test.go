@@ -148,7 +148,7 @@ func manyOf() string {
 func TestHistoryAsLines(t *testing.T) {
 	p := newPast(t)
 	now := time.Now().UnixMilli() / 60000 * 60000
-	p.say(fmt.Sprintf(`[{"ts":%d,"speed":60,"running":true,"mode":"a, \"b\""},{"ts":%d,"speed":61.5,"mode":"hand"}]`, now-120_000, now-60_500))
+	p.say(fmt.Sprintf(`[{"ts":%d,"speed":60,"running":true,"mode":"a, \"b\""},{"ts":%d,"speed":61.5,"mode":"=1+1"}]`, now-120_000, now-60_500))
 	const path = "/api/history?thing=plant/pump&property=speed&property=mode&property=running"
 	stamp := func(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z") }
 
@@ -160,7 +160,7 @@ func TestHistoryAsLines(t *testing.T) {
 	}
 	want := [][]string{{"ts", "thing", "property", "value"},
 		{stamp(now - 120_000), "plant/pump", "mode", `a, "b"`}, {stamp(now - 120_000), "plant/pump", "running", "true"}, {stamp(now - 120_000), "plant/pump", "speed", "60"},
-		{stamp(now - 60_500), "plant/pump", "mode", "hand"}, {stamp(now - 60_500), "plant/pump", "speed", "61.5"}}
+		{stamp(now - 60_500), "plant/pump", "mode", "'=1+1"}, {stamp(now - 60_500), "plant/pump", "speed", "61.5"}}
 	if fmt.Sprint(rows) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", rows, want)
 	}
@@ -186,7 +186,7 @@ func TestHistoryAsLines(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &row); err != nil {
 			t.Fatal(err)
 		}
-		if row.Property == "mode" && (row.Last != "hand" || row.Min != nil || row.Count != 2) || row.Property == "speed" && (*row.Mean != 60.75 || row.Last != 61.5) {
+		if row.Property == "mode" && (row.Last != "=1+1" || row.Min != nil || row.Count != 2) || row.Property == "speed" && (*row.Mean != 60.75 || row.Last != 61.5) {
 			t.Errorf("got %s", line)
 		}
 	}

@@ -216,7 +216,7 @@ func plain(v json.RawMessage, isTime bool) string {
 	case len(v) > 0 && v[0] == '"':
 		var s string
 		if json.Unmarshal(v, &s) == nil {
-			return s
+			return noFormula(s)
 		}
 	case string(v) == "null":
 		return ""

@@ -125,6 +125,25 @@ func TestLogoutTokensThatAreNotInOrder(t *testing.T) {
 	}
 }
 
+// While the provider's keys cannot be fetched nothing is wrong with its token: it
+// was told 400, which a provider does not send again, and people stayed signed in.
+func TestALogoutWithoutKeysIsSentAgain(t *testing.T) {
+	s := newSSO(t, backchannel)
+	one := s.browser("sid-1")
+	s.p.Rotate()
+	s.p.Set(func(p *oidctest.Provider) { p.Keyless = true })
+	token := s.p.LogoutToken(nil)
+	s.loggedOut(token).want(t, 503, "unavailable")
+	if got := newSSOClient(s).signIn("/app"); !strings.Contains(got, "unreachable") {
+		t.Errorf("who signs in meanwhile is at %s", got)
+	}
+	s.p.Set(func(p *oidctest.Provider) { p.Keyless = false })
+	s.loggedOut(token).want(t, 200, "")
+	if one.user() != nil {
+		t.Error("the session did not end")
+	}
+}
+
 // Who sends bad tokens again and again waits, and has the provider's keys fetched
 // a bounded number of times.
 func TestBadLogoutTokensAreSlowedDown(t *testing.T) {

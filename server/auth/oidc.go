@@ -43,6 +43,16 @@ type OIDCConfig struct {
 	Session time.Duration
 }
 
+// unverified is what a token that could not be verified means: nothing is wrong
+// with one while the provider's keys cannot be fetched. The library says that in
+// words only.
+func unverified(err error) error {
+	if strings.HasPrefix(err.Error(), "failed to verify signature: fetching keys ") {
+		return ErrUnreachable
+	}
+	return ErrUntrusted
+}
+
 // What can be wrong with a sign-in at the provider. Each is a word for people;
 // what exactly it was is in the error that wraps it.
 var (
@@ -202,7 +212,7 @@ func (o *OIDC) Finish(ctx context.Context, j Journey, code string) (Arrival, err
 	raw, _ := token.Extra("id_token").(string)
 	id, err := p.Verifier(&oidc.Config{ClientID: o.cfg.ClientID}).Verify(ctx, raw)
 	if err != nil {
-		return Arrival{}, fmt.Errorf("%w: the ID token: %w", ErrUntrusted, err)
+		return Arrival{}, fmt.Errorf("%w: the ID token: %w", unverified(err), err)
 	}
 	if id.Nonce != j.Nonce {
 		return Arrival{}, fmt.Errorf("%w: the ID token is of another sign-in", ErrUntrusted)

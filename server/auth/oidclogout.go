@@ -77,7 +77,9 @@ func (o *OIDC) readLogout(ctx context.Context, raw string) (t logoutToken, subje
 	// The signature, the issuer and the audience; the times are ours to check, since
 	// not every provider writes exp.
 	id, err := p.Verifier(&oidc.Config{ClientID: o.cfg.ClientID, SkipExpiryCheck: true}).Verify(oidc.ClientContext(ctx, o.client), raw)
-	if err != nil {
+	if err != nil && errors.Is(unverified(err), ErrUnreachable) {
+		return t, "", fmt.Errorf("%w: %w", ErrUnreachable, err)
+	} else if err != nil {
 		return wrong("is not the provider's for this server: %w", err)
 	}
 	if err := id.Claims(&t); err != nil {

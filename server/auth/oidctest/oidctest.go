@@ -34,6 +34,7 @@ type Provider struct {
 	Broken   int            // the status that /token answers instead; 0 for none
 	Unsigned bool           // the ID token says "alg":"none"
 	OtherKey bool           // it is signed with a key that /keys does not have
+	Keyless  bool           // /keys answers 502
 	Sloppy   bool           // codes may be used twice, and the verifier is not looked at
 
 	mu    sync.Mutex
@@ -209,6 +210,10 @@ func (p *Provider) keys(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
+	if p.Keyless {
+		answer(w, http.StatusBadGateway, map[string]string{"error": "bad gateway"})
+		return
+	}
 	point, err := p.key.PublicKey.Bytes() // 4, x, y
 	if err != nil {
 		panic(err)
