@@ -105,7 +105,7 @@ act("a viewer sees why they may not edit, in Vietnamese, too", async (t) => {
   const signed = await w.page.request.post(`${server.url}/api/login`, { data: { username: "vi", password: "a long enough one" }, headers: { Origin: server.url } });
   assert.equal(signed.status(), 200);
   await w.page.goto("/app/things?show=models");
-  const button = w.page.getByRole("button", { name: "Thêm thing" });
+  const button = w.page.getByRole("button", { name: "Thêm thiết bị" });
   await button.waitFor();
   assert.ok(await button.isDisabled());
   assert.match((await button.getAttribute("title")) ?? "", /\S/);
