@@ -94,13 +94,16 @@ act("an older list does not undo what one did", async (t) => {
   let letGo;
   const free = new Promise((resolve) => (letGo = resolve));
   await new Promise((held) =>
-    page.route(/rules\?limit=1000$/, async (route) => {
-      await page.unroute(/rules\?limit=1000$/);
-      const response = await route.fetch();
-      held();
-      await free;
-      await route.fulfill({ response });
-    }),
+    page.route(
+      /rules\?limit=1000$/,
+      async (route) => {
+        const response = await route.fetch();
+        held();
+        await free;
+        await route.fulfill({ response });
+      },
+      { times: 1 },
+    ),
   );
   await page.getByRole("button", { name: "Switch off the rule one" }).click();
   await ruleOf(page, "one").getByText("off", { exact: true }).waitFor();
