@@ -226,7 +226,7 @@ func (in *Ingest) Event(ctx context.Context, thing, name string, payload []byte)
 	return in.fact(ctx, payload, func(r *request) (realtime.Record, *realtime.Problem) {
 		rec, p := r.event(thing, name)
 		if p == nil {
-			in.cfg.Admit(thing, nil) // without a place it is a fact nevertheless
+			_, _ = in.cfg.Admit(thing, nil) // without a place it is a fact nevertheless
 		}
 		return rec, p
 	})

@@ -3,6 +3,7 @@ package sse
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -186,7 +187,7 @@ func TestAQuietStreamLivesOn(t *testing.T) {
 			})}
 			go srv.Serve(listener)
 			defer srv.Close()
-			line := &http.Transport{Protocols: protocols, Dial: func(string, string) (net.Conn, error) {
+			line := &http.Transport{Protocols: protocols, DialContext: func(context.Context, string, string) (net.Conn, error) {
 				here, there := net.Pipe()
 				listener <- there
 				return here, nil
