@@ -72,14 +72,21 @@ func (s *shard) overflowed(c *conn, t *turn) {
 	ring := &s.hub.ring
 	missed := 0
 	if t.facts > 0 {
-		left := 0
+		// Who came to stand in a place since brings facts that were not counted when
+		// they came about, so what is forgotten is looked at itself, too.
+		left, gone := 0, 0
+		for n := max(t.factNext, ring.ghostStart); n < min(ring.start, s.factEnd); n++ {
+			if g := ring.ghost(n); c.covers(g.thing, n, g.seq) {
+				gone++
+			}
+		}
 		t.factNext = max(t.factNext, ring.start)
 		for n := t.factNext; n < s.factEnd; n++ {
 			if f := ring.at(n); c.covers(f.thing, n, f.seq) {
 				left++
 			}
 		}
-		missed, t.facts = max(0, t.facts-left), max(left, 1)
+		missed, t.facts = max(gone, t.facts-left), max(left, 1)
 	} else {
 		t.factNext = s.factEnd
 	}
