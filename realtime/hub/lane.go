@@ -75,17 +75,16 @@ func (s *shard) overflowed(c *conn, t *turn) {
 		// Who came to stand in a place since brings facts that were not counted when
 		// they came about, so what is forgotten is looked at itself, too.
 		left, gone := 0, 0
-		for n := max(t.factNext, ring.ghostStart); n < min(ring.start, s.factEnd); n++ {
-			if g := ring.ghost(n); c.covers(g.thing, n, g.seq) {
+		for n := max(t.factNext, ring.ghostStart); n < s.factEnd; n++ {
+			switch thing, seq := ring.about(n); {
+			case !c.covers(thing, n, seq):
+			case n < ring.start:
 				gone++
-			}
-		}
-		t.factNext = max(t.factNext, ring.start)
-		for n := t.factNext; n < s.factEnd; n++ {
-			if f := ring.at(n); c.covers(f.thing, n, f.seq) {
+			default:
 				left++
 			}
 		}
+		t.factNext = max(t.factNext, ring.start)
 		missed, t.facts = max(gone, t.facts-left), max(left, 1)
 	} else {
 		t.factNext = s.factEnd
