@@ -99,10 +99,15 @@ func readings(things []int) []byte {
 	return append(b, '}')
 }
 
+// load is n things that are sent to the plant.
+func (p *benchPlant) load(n int, rate float64) (stop func()) {
+	return load(n, rate, func(things []int) { p.post(readings(things)) })
+}
+
 // load is gateways with their share of n things each, which they send rate times a
 // second, each at its own time and one thing of every line. It ends with the
 // returned function.
-func (p *benchPlant) load(n int, rate float64) (stop func()) {
+func load(n int, rate float64, send func(things []int)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, gateways)
 	period := time.Duration(float64(time.Second) / rate)
@@ -117,7 +122,7 @@ func (p *benchPlant) load(n int, rate float64) (stop func()) {
 			for t := time.NewTicker(period); ; {
 				select {
 				case <-t.C:
-					p.post(readings(mine))
+					send(mine)
 				case <-ctx.Done():
 					t.Stop()
 					return
@@ -156,28 +161,34 @@ func BenchmarkWholeFanOut(b *testing.B) {
 			p.post(readings(all))
 			group := p.crowd.Ready(p.group(c.clients, c.targets))
 			stop := p.load(1000, 10)
-			time.Sleep(2 * time.Second)
-			p.crowd.Reset(group)
-			begin, cpu := time.Now(), crowd.CPUOf(p.server.Process.Pid)
-			time.Sleep(benchFor)
-			cpu, wall := crowd.CPUOf(p.server.Process.Pid)-cpu, time.Since(begin)
-			s := p.crowd.Stats(group)
-			stop()
-			perFrame, size := micros(cpu)/float64(max(1, s.Frames)), int(s.Bytes/max(1, s.Frames))
-			floor := p.crowd.Floor(c.clients, size, float64(s.Frames)/wall.Seconds(), floorFor)
-			report(b, "µs/update", micros(cpu)/float64(max(1, s.Things)))
-			report(b, "µs/frame", perFrame)
-			report(b, "µs/raw-write", floor)
-			report(b, "frame/raw-write", perFrame/floor)
-			report(b, "updates/frame", float64(s.Things)/float64(max(1, s.Frames)))
-			report(b, "B/frame", float64(size))
-			report(b, "updates/s", float64(s.Things)/wall.Seconds())
-			report(b, "cores", cpu.Seconds()/wall.Seconds())
-			report(b, "ms-age-p50", ms(s.P50))
-			report(b, "ms-age-p99", ms(s.P99))
-			report(b, "ns/op", 0)
+			measure(b, p.crowd, group, c.clients, p.server.Process.Pid, stop)
 		})
 	}
+}
+
+// measure reports what a server uses under a load, which it then stops to
+// measure the floor.
+func measure(b *testing.B, people *crowd.Crowd, group, clients, pid int, stop func()) {
+	time.Sleep(2 * time.Second)
+	people.Reset(group)
+	begin, cpu := time.Now(), crowd.CPUOf(pid)
+	time.Sleep(benchFor)
+	cpu, wall := crowd.CPUOf(pid)-cpu, time.Since(begin)
+	s := people.Stats(group)
+	stop()
+	perFrame, size := micros(cpu)/float64(max(1, s.Frames)), int(s.Bytes/max(1, s.Frames))
+	floor := people.Floor(clients, size, float64(s.Frames)/wall.Seconds(), floorFor)
+	report(b, "µs/update", micros(cpu)/float64(max(1, s.Things)))
+	report(b, "µs/frame", perFrame)
+	report(b, "µs/raw-write", floor)
+	report(b, "frame/raw-write", perFrame/floor)
+	report(b, "updates/frame", float64(s.Things)/float64(max(1, s.Frames)))
+	report(b, "B/frame", float64(size))
+	report(b, "updates/s", float64(s.Things)/wall.Seconds())
+	report(b, "cores", cpu.Seconds()/wall.Seconds())
+	report(b, "ms-age-p50", ms(s.P50))
+	report(b, "ms-age-p99", ms(s.P99))
+	report(b, "ns/op", 0)
 }
 
 // From MQTT publish to the frame on a WebSocket beside half of the fan-out's

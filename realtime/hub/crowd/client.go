@@ -130,7 +130,7 @@ func (c *client) frame(b []byte) {
 	g := c.group
 	g.stats.Frames++
 	switch {
-	case bytes.HasPrefix(b, update):
+	case bytes.HasPrefix(b, update), g.Other && bytes.Contains(b, at):
 		g.stats.Updates++
 		c.update(b)
 	case bytes.HasPrefix(b, snapshot) && !bytes.Contains(b[:min(len(b), 200)], more), g.Idle && len(b) > 0:

@@ -31,6 +31,7 @@ type Group struct {
 	Raw     bool     // says nothing and counts bytes: for the floor
 	Mute    bool     // reads its first snapshot and then nothing, until Read
 	Idle    bool     // expects no snapshot: ready with the first frame
+	Other   bool     // of another server: every frame with an "at" is an update
 
 	// A slow line: so many bytes a second are read, from a socket that holds
 	// little, in segments of that many bytes.
