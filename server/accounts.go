@@ -45,7 +45,7 @@ func (s *Server) createToken(c echo.Context) error {
 		Things  []string     `json:"things"`
 		Expires *time.Time   `json:"expires"`
 	}
-	if err := decode(c, smallBody, &in); err != nil {
+	if err := decodeExact(c, smallBody, &in); err != nil {
 		return err
 	}
 	scope, err := strongest(in.Scopes)
@@ -212,7 +212,7 @@ func (s *Server) createTicket(c echo.Context) error {
 	var in struct {
 		Things []string `json:"things"`
 	}
-	if err := decode(c, smallBody, &in); err != nil {
+	if err := decodeExact(c, smallBody, &in); err != nil {
 		return err
 	}
 	if err := checkPatterns(in.Things); err != nil {
@@ -254,7 +254,7 @@ func (s *Server) createDevice(c echo.Context) error {
 		Things   []string   `json:"things"`
 		Expires  *time.Time `json:"expires"`
 	}
-	if err := decode(c, smallBody, &in); err != nil {
+	if err := decodeExact(c, smallBody, &in); err != nil {
 		return err
 	}
 	if err := checkPatterns(in.Things); err != nil {

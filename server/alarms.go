@@ -140,7 +140,7 @@ func (s *Server) ack(c echo.Context, id string) ([]realtime.AlarmState, error) {
 		Comment string   `json:"comment"`
 	}
 	if id == "" || c.Request().ContentLength != 0 {
-		if err := decode(c, commandBody, &in); err != nil {
+		if err := decodeExact(c, commandBody, &in); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +171,7 @@ func (s *Server) shelveAlarm(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := decode(c, smallBody, &in); err != nil {
+	if err := decodeExact(c, smallBody, &in); err != nil {
 		return err
 	}
 	// What is beyond a duration is beyond the limit in any case.

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,20 +101,91 @@ func decode(c echo.Context, limit int64, into any) error {
 	if err != nil {
 		return err
 	}
-	err = json.Unmarshal(b, into)
+	return unmarshal(b, into)
+}
+
+// decodeExact is decode for what gives somebody access and for what is
+// said of an alarm: a limit whose name is misspelt must not be one that is missing.
+func decodeExact(c echo.Context, limit int64, into any) error {
+	b, err := body(c, limit)
+	if err != nil {
+		return err
+	}
+	if err := unmarshal(b, into); err != nil {
+		return err
+	}
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(b, &given); err != nil {
+		return err
+	}
+	known := members(reflect.TypeOf(into).Elem())
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		// encoding/json takes any case, so this does.
+		if !slices.ContainsFunc(known, func(k member) bool { return strings.EqualFold(k.name, name) }) {
+			names := make([]string, len(known))
+			for i, k := range known {
+				names[i] = k.name
+			}
+			return &realtime.Problem{Code: realtime.CodeInvalid, Message: clip(name) + " is not known here, only " + strings.Join(names, ", "), At: "/" + inPointer.Replace(clip(name))}
+		}
+	}
+	return nil
+}
+
+// inPointer writes a name as a part of a JSON pointer.
+var inPointer = strings.NewReplacer("~", "~0", "/", "~1")
+
+// unmarshal says what is wrong with b in words of JSON.
+func unmarshal(b []byte, into any) error {
+	err := json.Unmarshal(b, into)
 	var typ *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
+	case err == nil && bytes.Equal(bytes.TrimSpace(b), []byte("null")):
+		return problem(realtime.CodeMalformed, "want a JSON object, got null")
 	case err == nil:
 		return nil
 	case len(bytes.TrimSpace(b)) == 0:
 		return problem(realtime.CodeMalformed, "the body is empty; want a JSON object")
 	case errors.As(err, &typ) && typ.Field != "":
 		return &realtime.Problem{Code: realtime.CodeMalformed, Message: "want " + kindOf(typ.Type) + ", got " + article(typ.Value), At: "/" + typ.Field}
+	case errors.As(err, &typ):
+		return problem(realtime.CodeMalformed, "want a JSON object, got %s", article(typ.Value))
 	case errors.As(err, &syntax):
 		return problem(realtime.CodeMalformed, "the body is not JSON: at byte %d, %s", syntax.Offset, syntax.Error())
 	}
+	// A type that reads itself does not say where it was: a time, as a rule.
+	var given map[string]json.RawMessage
+	if json.Unmarshal(b, &given) == nil {
+		for _, m := range members(reflect.TypeOf(into).Elem()) {
+			if v, ok := given[m.name]; ok && m.typ == reflect.TypeFor[time.Time]() && json.Unmarshal(v, new(time.Time)) != nil {
+				return &realtime.Problem{Code: realtime.CodeMalformed, Message: "want a time such as 2026-12-31T18:00:00Z, got " + clip(string(v)), At: "/" + m.name}
+			}
+		}
+	}
 	return problem(realtime.CodeMalformed, "the body is not the JSON object that is wanted here")
+}
+
+// A member is one of a struct's, as JSON has it.
+type member struct {
+	name string
+	typ  reflect.Type // behind a pointer, if it is one
+}
+
+func members(t reflect.Type) (list []member) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		typ := f.Type
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		list = append(list, member{name, typ})
+	}
+	return list
 }
 
 // kindOf is a Go type in the words of JSON.

@@ -44,7 +44,7 @@ func (s *Server) createUser(c echo.Context) error {
 		Role     auth.Role `json:"role"`
 		Things   []string  `json:"things"`
 	}
-	if err := decode(c, smallBody, &in); err != nil {
+	if err := decodeExact(c, smallBody, &in); err != nil {
 		return err
 	}
 	if err := checkPatterns(in.Things); err != nil {
@@ -67,7 +67,7 @@ func (s *Server) changeUser(c echo.Context) error {
 		Password *string         `json:"password"`
 		Old      string          `json:"oldPassword"`
 	}
-	if err := decode(c, smallBody, &in); err != nil {
+	if err := decodeExact(c, smallBody, &in); err != nil {
 		return err
 	}
 	ctx, who, name := c.Request().Context(), userOf(c), c.Param("name")
