@@ -1,6 +1,9 @@
 package realtime
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+)
 
 // Args are what a sentence for people fills in, by name, for programs that say
 // it in another language.
@@ -68,9 +71,21 @@ func Said(pairs ...any) Args {
 	a := Args{}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		name, _ := pairs[i].(string)
-		if b, err := json.Marshal(pairs[i+1]); err == nil {
+		if b, err := Marshal(pairs[i+1]); err == nil {
 			a[name] = b
 		}
 	}
 	return a
+}
+
+// Marshal is that of encoding/json, but leaves <, > and & as people read them in
+// a terminal: nothing of what it writes is put into a page.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -1,11 +1,11 @@
 package hub
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
 
+	"echotwin/realtime"
 	"echotwin/realtime/sse"
 )
 
@@ -83,21 +83,12 @@ func appendID(dst []byte, id json.RawMessage) []byte {
 // say puts a frame in front of everything else the client gets. It is for what
 // is rare: answers, greetings, heartbeats.
 func (s *shard) say(c *conn, kind string, frame any) {
-	b, err := encode(frame)
+	b, err := realtime.Marshal(frame)
 	if err != nil {
 		s.hub.log.Error("a frame that cannot be encoded", "type", kind, "error", err)
 		return
 	}
 	s.sayRaw(c, kind, b)
-}
-
-// encode leaves < and > as people read them.
-func encode(frame any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(frame)
-	return bytes.TrimSpace(b.Bytes()), err
 }
 
 func (s *shard) sayRaw(c *conn, kind string, frame []byte) {

@@ -283,7 +283,7 @@ func (a *applying) step(n *alarm, step string, ts time.Time) {
 		n.Stated = a.u.Seq
 	}
 	a.alarms.set(n)
-	body, err := json.Marshal(n.AlarmState)
+	body, err := realtime.Marshal(n.AlarmState)
 	if err != nil {
 		a.stats.Unreadable++
 		return

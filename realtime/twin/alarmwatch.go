@@ -360,6 +360,6 @@ func (p *point) message(value string) string {
 func unquoted(value string) string { return strings.Trim(value, `"`) }
 
 func alarmRecord(thing, id, step string, s *alarmStep, ts time.Time) (realtime.Record, bool) {
-	data, err := json.Marshal(s)
+	data, err := realtime.Marshal(s)
 	return realtime.Record{Kind: realtime.Alarm, Thing: thing, TS: ts, At: ts, Name: step, Cmd: id, Data: data}, err == nil
 }

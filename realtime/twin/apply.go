@@ -315,7 +315,7 @@ func (a *applying) bad(th *thing, p *property, v *realtime.Value, ts, at int64) 
 		said.Value = v.JSON
 	}
 	p.badSaid, p.badQuiet = at, 0
-	data, err := json.Marshal(said)
+	data, err := realtime.Marshal(said)
 	if err != nil { // the value is no JSON at all
 		a.stats.Unreadable++
 		return
@@ -325,7 +325,7 @@ func (a *applying) bad(th *thing, p *property, v *realtime.Value, ts, at int64) 
 
 // event tells a fact as the wire's event frame has it.
 func (a *applying) event(thing, name string, data json.RawMessage, ts int64) {
-	body, err := json.Marshal(struct {
+	body, err := realtime.Marshal(struct {
 		Thing string          `json:"thing"`
 		Name  string          `json:"name"`
 		Data  json.RawMessage `json:"data,omitempty"`

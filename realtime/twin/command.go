@@ -326,7 +326,7 @@ func (t *Twins) record(ctx context.Context, cs ...command) error {
 	rs := make([]realtime.Record, len(cs))
 	for i, c := range cs {
 		c.Steps = nil
-		data, err := json.Marshal(c)
+		data, err := realtime.Marshal(c)
 		if err != nil {
 			return fmt.Errorf("command %s: %w", c.ID, err)
 		}

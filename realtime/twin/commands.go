@@ -341,7 +341,7 @@ func (c *command) contradicted(answer answer) (code, note string) {
 // tellCommand tells a command's step as the wire's cmd frame has it.
 func (a *applying) tellCommand(c *command) {
 	a.desire(c)
-	body, err := json.Marshal(c.Invoked)
+	body, err := realtime.Marshal(c.Invoked)
 	if err != nil {
 		a.stats.Unreadable++
 		return

@@ -326,7 +326,7 @@ func (d *Directory) Given(id string) ([]byte, bool) {
 	} else {
 		return nil, false
 	}
-	b, err := marshal(doc)
+	b, err := realtime.Marshal(doc)
 	return b, err == nil
 }
 

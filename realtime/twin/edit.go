@@ -260,5 +260,5 @@ func withID(b []byte, urn, prefix string) ([]byte, error) {
 		return b, nil
 	}
 	doc["id"] = urn
-	return marshal(doc)
+	return realtime.Marshal(doc)
 }

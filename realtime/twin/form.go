@@ -1,9 +1,10 @@
 package twin
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
+
+	"echotwin/realtime"
 )
 
 // The contexts of a Thing Description. Real clients want the one of 2019 first
@@ -86,7 +87,7 @@ func (th *thing) document() (*document, error) {
 	if th.td != nil {
 		doc = maps.Clone(th.td.doc)
 	}
-	head, err := marshal(contexts(doc["@context"]))
+	head, err := realtime.Marshal(contexts(doc["@context"]))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (th *thing) document() (*document, error) {
 	delete(doc, "forms")
 	secure(doc)
 	th.offer(doc)
-	tail, err := marshal(doc)
+	tail, err := realtime.Marshal(doc)
 	if err != nil {
 		return nil, err
 	}
@@ -108,14 +109,6 @@ func (th *thing) document() (*document, error) {
 		}
 	}
 	return d, nil
-}
-
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // contexts are the contexts of a description in the order that clients want,

@@ -87,7 +87,7 @@ func (in *instance) make(m *model) (*description, *realtime.Problem) {
 	}
 	doc := maps.Clone(filled.(map[string]any)) // an object stays one
 	in.finish(doc, m)
-	if b, err := marshal(doc); err != nil || len(b) > maxDescription {
+	if b, err := realtime.Marshal(doc); err != nil || len(b) > maxDescription {
 		return nil, tooLong()
 	}
 	d, problem := understand(doc)

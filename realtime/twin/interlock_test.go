@@ -28,7 +28,7 @@ func TestInterlocks(t *testing.T) {
 	const id = "lab/gate"
 	synctest.Test(t, func(t *testing.T) {
 		p := &plant{t: t}
-		tw, _ := p.node(gate)
+		tw, l := p.node(gate)
 		p.device(id, func(cmd string, _ []byte) error { p.answer(cmd, `{"ok":true}`); return nil })
 		open := realtime.Invocation{Thing: id, Action: "open", User: "ana"}
 		other := func(v string) realtime.Record { return reading("lab/other", time.Now(), `{"pressure":`+v+`}`) }
@@ -79,6 +79,10 @@ func TestInterlocks(t *testing.T) {
 			if strings.Contains(why.Message, "1.9") {
 				t.Errorf("%s: another thing's value is told: %s", tt.name, why.Message)
 			}
+		}
+		// People read frames in a terminal, where speed\u003c5 is hard to read.
+		if told := strings.Join(l.facts("cmd"), "\n"); !strings.Contains(told, "speed<5") || strings.Contains(told, `\u003c`) {
+			t.Errorf("told %s", told)
 		}
 		time.Sleep(time.Minute)
 	})

@@ -91,7 +91,7 @@ func understandModel(v any) (*model, *realtime.Problem) {
 	}
 	slices.Sort(m.uses)
 	m.uses = slices.Compact(m.uses)
-	b, err := marshal(doc)
+	b, err := realtime.Marshal(doc)
 	m.tag = hashed(b)
 	if err != nil {
 		return nil, at("", err)

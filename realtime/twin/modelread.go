@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"echotwin/realtime"
 )
 
 // A Model is a Thing Model as the API shows it.
@@ -30,7 +32,7 @@ func (d *Directory) Model(name string) (Model, bool) {
 	if m == nil {
 		return Model{}, false
 	}
-	doc, err := marshal(m.doc)
+	doc, err := realtime.Marshal(m.doc)
 	return Model{Name: name, Doc: doc, Tag: m.tag, Source: m.source}, err == nil
 }
 

@@ -54,7 +54,7 @@ func (t *Twins) described() []realtime.Described {
 		case !here:
 			is.How = realtime.Deleted
 		case th.was != nil:
-			is.Diff, _ = marshal(difference(th.was, th.look())) // decoded documents
+			is.Diff, _ = realtime.Marshal(difference(th.was, th.look())) // decoded documents
 		}
 		if was := th.listed; was || is.How != realtime.Deleted {
 			th.listed = is.How != realtime.Deleted

@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"testing"
 	"testing/quick"
+
+	"echotwin/realtime"
 )
 
 // What came, went or looks different is told once, with the difference when
@@ -74,7 +76,7 @@ func TestDifferenceIsAMergePatch(t *testing.T) {
 }
 
 func asDoc(t *testing.T, v any) map[string]any {
-	b, err := marshal(v)
+	b, err := realtime.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}

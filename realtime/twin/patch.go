@@ -30,7 +30,7 @@ func patchedBy(patch map[string]any, doc any) ([]byte, error) {
 	if !ok {
 		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
 	}
-	return marshal(next)
+	return realtime.Marshal(next)
 }
 
 // mergePatch applies a JSON Merge Patch (RFC 7396) to a document and returns

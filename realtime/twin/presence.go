@@ -132,7 +132,7 @@ func (a *applying) presence(th *thing, name, why string, at int64) {
 		said.Last = stamp(th.newest).Format(time.RFC3339Nano)
 	}
 	th.presenceSaid, th.presenceQuiet = at, 0
-	data, err := json.Marshal(said)
+	data, err := realtime.Marshal(said)
 	if err != nil { // two texts and a number never fail
 		return
 	}

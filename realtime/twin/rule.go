@@ -106,7 +106,7 @@ func parseRule(id string, b []byte, check func(promql string) error) (*rule, *re
 	if problem := r.read(check); problem != nil {
 		return nil, problem
 	}
-	text, err := marshal(doc)
+	text, err := realtime.Marshal(doc)
 	if err != nil {
 		return nil, at("", err)
 	}

@@ -148,7 +148,7 @@ func FuzzRule(f *testing.F) {
 }
 
 func mustMarshal(t *testing.T, v any) string {
-	b, err := marshal(v)
+	b, err := realtime.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 	if r.by != "" {
 		doc["by"] = r.by
 	}
-	return marshal(doc)
+	return realtime.Marshal(doc)
 }
 
 // A RuleStatus is how a rule stands on this node.

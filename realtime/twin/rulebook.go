@@ -276,13 +276,13 @@ func (b *Rulebook) try(ctx context.Context, id string, c RuleChange, next func(o
 		if err := c.may(r); err != nil {
 			return Rule{}, false, err
 		}
-		text, err := marshal(r.doc)
+		text, err := realtime.Marshal(r.doc)
 		if err != nil {
 			return Rule{}, false, err
 		}
 		all[id] = storedRule{text, r.by, r.changed}
 	}
-	text, err := marshal(all)
+	text, err := realtime.Marshal(all)
 	if err != nil {
 		return Rule{}, false, err
 	}

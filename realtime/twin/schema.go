@@ -62,7 +62,7 @@ const (
 
 // compile is what doc, which may not change any more, says as a schema.
 func compile(doc any) (*schema, error) {
-	key, err := marshal(doc)
+	key, err := realtime.Marshal(doc)
 	if err != nil || len(key) > maxShelvedSize {
 		return compileAnew(doc)
 	}

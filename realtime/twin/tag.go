@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"echotwin/realtime"
 )
 
 // Tag says which description a thing has and, after a dash, what came besides
@@ -24,7 +26,7 @@ func (t *Twins) Tag(id string) (string, bool) {
 
 // tag is that of a description alone.
 func (d *description) tag() (string, error) {
-	b, err := marshal(d.doc) // the members of a map come in the order of their names
+	b, err := realtime.Marshal(d.doc) // the members of a map come in the order of their names
 	return hashed(b), err
 }
 
