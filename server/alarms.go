@@ -19,9 +19,9 @@ const maxAcked = 500
 
 // alarmRoutes is what stands, and what people do about it.
 func (s *Server) alarmRoutes() {
-	s.get("/api/alarms", auth.ReadAlarms, s.listAlarms, s.limitAnswer)
+	s.get("/api/alarms", auth.ReadAlarms, s.listAlarms, s.limitAnswer, zipped)
 	s.get("/api/alarms/summary", auth.ReadAlarms, s.alarmSummary, s.limitAnswer)
-	s.get("/api/alarms/history", auth.ReadAlarms, s.alarmHistory, s.limitAnswer)
+	s.get("/api/alarms/history", auth.ReadAlarms, s.alarmHistory, s.limitAnswer, zipped)
 	s.get("/api/alarms/rules", auth.ReadAlarms, s.listRules, s.limitAnswer)
 	s.get("/api/alarms/rules/:id", auth.ReadAlarms, s.readRule, s.limitAnswer)
 	s.post("/api/alarms/rules", auth.EditAlarms, s.createRule)

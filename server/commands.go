@@ -19,7 +19,7 @@ import (
 // commandRoutes is what can be asked of things, and what came of it.
 func (s *Server) commandRoutes() {
 	s.post(thingsPrefix+"*", auth.ReadThings, s.invoke)
-	s.get("/api/commands", auth.ReadCommands, s.listCommands, s.limitAnswer)
+	s.get("/api/commands", auth.ReadCommands, s.listCommands, s.limitAnswer, zipped)
 	s.get("/api/commands/:id", auth.ReadCommands, s.readCommand)
 	s.post("/api/commands/:id/cancel", auth.CommandThings, s.cancelCommand)
 }

@@ -17,9 +17,9 @@ import (
 
 // connectionRoutes is who is connected, and how many follow a thing.
 func (s *Server) connectionRoutes() {
-	s.get("/api/connections", auth.ManageConnections, s.listConnections, s.limitAnswer)
+	s.get("/api/connections", auth.ManageConnections, s.listConnections, s.limitAnswer, zipped)
 	s.delete("/api/connections/:id", auth.ManageConnections, s.closeConnection)
-	s.get("/api/viewers", auth.ReadThings, s.listViewers, s.limitAnswer)
+	s.get("/api/viewers", auth.ReadThings, s.listViewers, s.limitAnswer, zipped)
 }
 
 // connectionView is a connection as administrators see it.

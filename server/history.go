@@ -19,7 +19,7 @@ import (
 
 // historyRoutes is what things said earlier.
 func (s *Server) historyRoutes() {
-	s.get("/api/history", auth.ReadHistory, s.needHistory(s.readHistory))
+	s.get("/api/history", auth.ReadHistory, s.needHistory(s.readHistory), zipped)
 	for _, endpoint := range history.PrometheusEndpoints {
 		path := prometheusPrefix + strings.Replace(endpoint, "/name/", "/:name/", 1)
 		answer := s.needHistory(s.prometheus(endpoint))

@@ -19,7 +19,7 @@ const modelType = "application/tm+json"
 // things may read all of them: a model says nothing of any thing. Changing one
 // changes things, and is for those who may see all of those.
 func (s *Server) modelRoutes() {
-	s.get("/api/models", auth.ReadThings, s.listModels, s.limitAnswer)
+	s.get("/api/models", auth.ReadThings, s.listModels, s.limitAnswer, zipped)
 	s.get("/api/models/:id", auth.ReadThings, s.readModel, s.limitAnswer)
 	s.get("/api/models/:id/uses", auth.ReadThings, s.modelUse, s.limitAnswer)
 	s.post("/api/models", auth.EditThings, s.createModel)

@@ -361,8 +361,8 @@ func (s *Server) docRoutes() error {
 		}
 	}
 	s.get("/docs", auth.Public, s.docsPage, s.limitAnswer)
-	s.get("/openapi.json", auth.Public, blob(echo.MIMEApplicationJSON, api), s.limitAnswer)
-	s.get("/asyncapi.json", auth.Public, blob(echo.MIMEApplicationJSON, asyncAPI), s.limitAnswer)
+	s.get("/openapi.json", auth.Public, blob(echo.MIMEApplicationJSON, api), s.limitAnswer, zipped)
+	s.get("/asyncapi.json", auth.Public, blob(echo.MIMEApplicationJSON, asyncAPI), s.limitAnswer, zipped)
 	s.get("/docs/streams", auth.Public, func(c echo.Context) error {
 		pageHeaders(c, pagePolicy)
 		return c.HTMLBlob(http.StatusOK, streams)

@@ -18,10 +18,10 @@ import (
 
 // thingRoutes is the twins, for reading.
 func (s *Server) thingRoutes() {
-	s.get("/.well-known/wot", auth.ReadThings, s.listThings, s.limitAnswer)
-	s.get("/api/things", auth.ReadThings, s.listThings, s.limitAnswer)
+	s.get("/.well-known/wot", auth.ReadThings, s.listThings, s.limitAnswer, zipped)
+	s.get("/api/things", auth.ReadThings, s.listThings, s.limitAnswer, zipped)
 	s.get(thingsPrefix+"*", auth.ReadThings, s.readThing, s.limitAnswer)
-	s.get("/api/tree", auth.ReadThings, s.tree, s.limitAnswer)
+	s.get("/api/tree", auth.ReadThings, s.tree, s.limitAnswer, zipped)
 	s.post("/api/things", auth.EditThings, s.createThing)
 	s.put(thingsPrefix+"*", auth.ReadThings, s.putThing)
 	s.patch(thingsPrefix+"*", auth.ReadThings, s.patchThing)
