@@ -146,24 +146,29 @@ func TestWhatIsRightBesideWrongIsAcknowledged(t *testing.T) {
 // A device of 3.1.1 has no reason codes: without its PUBACK it would send the
 // same wrong message for ever.
 func TestRefusalsOfMQTT311AreAcknowledgedAndRecorded(t *testing.T) {
-	d, s := open(t, Config{})
-	s.failWith(problem(realtime.CodeInvalid))
-	look := dial5(t, d.Addr(), nil)
-	look.sub("#", 0)
-	r := dial311(t, d.Addr(), connect311("old", "", "", ""))
-	for i, topic := range []string{"telemetry/plant/pump", "telemetry/plant/ö", "chat/room", "$SYS/x", "command/plant/pump/setSpeed/1", "result/1"} {
-		r.send(publish311(topic, "1", 1, uint16(i+1)))
-		r.want(0x40, 0, byte(i+1))
-	}
-	s.wait(t, "event plant/pump refused ")
-	r.send(publish311("telemetry/plant/pump", "0", 0, 0))
-	r.send(packet(0xC0))
-	r.want(0xD0)
-	s.failWith(nil)
-	r.send(publish311("telemetry/plant/pump", "2", 1, 99))
-	r.want(0x40, 0, 99)
-	if p := look.next(); string(p.Payload) != "2" {
-		t.Errorf("a looker got %s %s, which was refused", p.Topic, p.Payload)
+	// Wrong, and right without a place for it.
+	for _, code := range []string{realtime.CodeInvalid, realtime.CodeTooMany} {
+		t.Run(code, func(t *testing.T) {
+			d, s := open(t, Config{})
+			s.failWith(problem(code))
+			look := dial5(t, d.Addr(), nil)
+			look.sub("#", 0)
+			r := dial311(t, d.Addr(), connect311("old", "", "", ""))
+			for i, topic := range []string{"telemetry/plant/pump", "telemetry/plant/ö", "chat/room", "$SYS/x", "command/plant/pump/setSpeed/1", "result/1"} {
+				r.send(publish311(topic, "1", 1, uint16(i+1)))
+				r.want(0x40, 0, byte(i+1))
+			}
+			s.wait(t, "event plant/pump refused ")
+			r.send(publish311("telemetry/plant/pump", "0", 0, 0))
+			r.send(packet(0xC0))
+			r.want(0xD0)
+			s.failWith(nil)
+			r.send(publish311("telemetry/plant/pump", "2", 1, 99))
+			r.want(0x40, 0, 99)
+			if p := look.next(); string(p.Payload) != "2" {
+				t.Errorf("a looker got %s %s, which was refused", p.Topic, p.Payload)
+			}
+		})
 	}
 }
 
