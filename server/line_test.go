@@ -26,7 +26,7 @@ type line struct {
 
 const pumpTD = `{
 	"@context": ["https://www.w3.org/2019/wot/td/v1", "https://www.w3.org/2022/wot/td/v1.1", {"echotwin": "urn:echotwin:td#"}],
-	"id": "urn:echotwin:plant/pump", "title": "Pump", "titles": {"en": "Pump", "vi": "Bơm"}, "@type": "Pump", "echotwin:tag": "P-101",
+	"id": "urn:echotwin:plant/pump", "title": "Pump", "titles": {"en": "Pump", "vi": "Bơm"}, "@type": ["Pump", "saref:Device"], "echotwin:tag": "P-101",
 	"security": "nosec", "securityDefinitions": {"nosec": {"scheme": "nosec"}},
 	"properties": {
 		"speed": {"type": "number", "unit": "%", "minimum": 0, "maximum": 120},

@@ -149,7 +149,7 @@ func describes(td json.RawMessage, id, q, typ string) bool {
 			}
 		}
 	}
-	if typ != "" && !slices.Contains(types, typ) {
+	if typ != "" && !slices.ContainsFunc(types, func(t string) bool { return named(t, typ) }) {
 		return false
 	}
 	words := append(types, id, d.Title, d.Description, d.Tag)
@@ -157,6 +157,13 @@ func describes(td json.RawMessage, id, q, typ string) bool {
 		words = append(words, t)
 	}
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(w), q) })
+}
+
+// named says whether a type is the one that is looked for: as it is written, or
+// without its prefix, which nobody remembers.
+func named(typ, looked string) bool {
+	_, plain, _ := strings.Cut(typ, ":")
+	return strings.EqualFold(typ, looked) || strings.EqualFold(plain, looked)
 }
 
 const maxPage = 1000

@@ -33,7 +33,10 @@ func TestThings(t *testing.T) {
 		{"?path=plant/*", "[plant/pump plant/valve]"},
 		{"?path=none/**", "[]"},
 		{"?type=Pump", "[plant/pump]"},
-		{"?type=pump", "[]"},
+		{"?type=pump", "[plant/pump]"},
+		{"?type=device", "[plant/pump]"},
+		{"?type=saref:Device", "[plant/pump]"},
+		{"?type=Pum", "[]"},
 		{"?q=P-101", "[plant/pump]"},
 		{"?q=b%C6%A1m", "[plant/pump]"}, // the Vietnamese title
 		{"?q=VALVE", "[plant/valve]"},
