@@ -23,6 +23,8 @@ import (
 	"echotwin/server/auth"
 )
 
+var accountWords = []string{"user", "token", "device", "session"}
+
 // accountCommands are echotwin user, token, device and session. Each is a call of the
 // API: of a running server when a token is given, and otherwise of one that is
 // made for the call in the data folder, which no other may have open.

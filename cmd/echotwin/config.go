@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -187,16 +188,20 @@ func readCommand(args []string, getenv func(string) string) (*commands, error) {
 		}
 		return file[name]
 	}
+	// Who asks what an account takes has no use for the server's sixty flags.
+	short := slices.ContainsFunc(args, func(a string) bool { return slices.Contains(accountWords, a) })
 	c, exited, envs := &commands{}, false, map[*kong.Flag]string{}
 	k, err := kong.New(c,
 		kong.Name("echotwin"),
 		kong.Description("A machine line, live, in one binary: MQTT and HTTP in, WebSocket and SSE out, and an assistant that knows the line."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Exit(func(int) { exited = true }),
 		kong.Writers(os.Stdout, os.Stderr),
 		// kong would read the environment of the process itself, but run is given
 		// its own: so the names move from kong's hands to the resolver's.
 		kong.PostBuild(func(k *kong.Kong) error {
 			for _, f := range k.Model.Flags {
+				f.Hidden = short && f.Name != "help" && f.Name != "data"
 				if len(f.Tag.Envs) > 0 {
 					envs[f] = f.Tag.Envs[0]
 					f.Help += " ($" + envs[f] + ")"
@@ -219,6 +224,12 @@ func readCommand(args []string, getenv func(string) string) (*commands, error) {
 		return nil, errHelp
 	}
 	err = named(err, envs)
+	var wrong *kong.ParseError
+	if errors.As(err, &wrong) {
+		if node := wrong.Context.Selected(); node != nil {
+			err = fmt.Errorf("%w; %s --help says what it takes", err, node.FullPath())
+		}
+	}
 	if err == nil {
 		words := strings.Fields(parsed.Command())
 		c.do, c.full = words[0], strings.Join(words[:min(2, len(words))], " ")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -145,5 +146,32 @@ func TestLogFileIsAFileOfItsOwn(t *testing.T) {
 	done.Close()
 	if b, err := os.ReadFile(path); err != nil || !strings.Contains(string(b), "written") {
 		t.Errorf("the file has %q, %v", b, err)
+	}
+}
+
+// "echotwin user add ola operator" was told that operator is unexpected, and its
+// help was sixty flags of the server before the two of its own.
+func TestACommandThatIsWrittenWronglyIsHelped(t *testing.T) {
+	for args, want := range map[string]string{
+		"user":                  "echotwin user --help says what it takes",
+		"user add ola operator": "unexpected argument operator; echotwin user add --help says what it takes",
+		"token add x --scope=a": "echotwin token add --help says what it takes",
+	} {
+		if _, err := readCommand(strings.Fields(args), env(nil)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", args, err, want)
+		}
+	}
+	stdout := os.Stdout
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Stdout = w
+	_, err = readCommand([]string{"user", "add", "--help"}, env(nil))
+	os.Stdout = stdout
+	w.Close()
+	help, _ := io.ReadAll(r)
+	if err != errHelp || !strings.Contains(string(help), "--role") || strings.Contains(string(help), "--openai-model") {
+		t.Errorf("got %v and\n%s", err, help)
 	}
 }
