@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/labstack/echo/v4"
 
@@ -124,8 +125,25 @@ func failureOfEcho(he *echo.HTTPError, path string) failure {
 	return failure{Error: fmt.Sprint(he.Message), Code: code, status: he.Code}
 }
 
+// statusLeft is what the log and the metrics say, as nginx does, of a request
+// whose client left before it had its answer: nothing went wrong here.
+const statusLeft = 499
+
+// left says whether err is that there is nobody to be answered any more. The
+// request's context alone does not say it: it ends, too, when a body is late.
+func left(c echo.Context, err error) bool {
+	if c.Response().Committed && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
+		return true
+	}
+	return errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil
+}
+
 // fail answers an error.
 func (s *Server) fail(c echo.Context, err error) {
+	if left(c, err) {
+		c.Response().Status = statusLeft
+		return
+	}
 	f := failureOf(err, c.Request().URL.Path)
 	if f.status == http.StatusInternalServerError {
 		s.log.Error("request failed", "method", c.Request().Method, "path", clip(c.Request().URL.Path), "err", err)

@@ -166,6 +166,7 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 		r, status := c.Request(), c.Response().Status
 		level := slog.LevelDebug
 		switch {
+		case status == statusLeft:
 		case status >= 500:
 			level = slog.LevelError
 		case status >= 400 || r.Method != http.MethodGet && r.Method != http.MethodHead && !routine(r.URL.Path):

@@ -1,11 +1,15 @@
 package server
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +119,68 @@ func TestTheLogHoldsNoSecrets(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "path=/api/login") {
 		t.Errorf("the log does not tell of the login: %s", log.String())
+	}
+}
+
+// A lockedLog is read while it is written.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A page that was left while it read a list was an error in the log, and a 503 in
+// the metrics that alerts look at.
+func TestAClientThatLeavesIsNoError(t *testing.T) {
+	log := &lockedLog{}
+	s := newSite(t, func(d *Deps) {
+		d.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	waits := make(chan struct{}, 1)
+	s.echo.GET("/waits", func(c echo.Context) error {
+		waits <- struct{}{}
+		<-c.Request().Context().Done()
+		return c.Request().Context().Err()
+	})
+	s.echo.GET("/writes", func(c echo.Context) error {
+		waits <- struct{}{}
+		for {
+			if _, err := c.Response().Write(make([]byte, 1<<16)); err != nil {
+				return err
+			}
+		}
+	})
+	for _, path := range []string{"/waits", "/writes"} {
+		ctx, leave := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, "GET", s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			<-waits
+			leave()
+		}()
+		if res, err := s.client.Do(r); err == nil {
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		for begin := time.Now(); !strings.Contains(log.String(), "path="+path) && time.Since(begin) < 10*time.Second; {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if text := log.String(); strings.Contains(text, "ERROR") || strings.Count(text, "status=499") != 2 {
+		t.Errorf("the log says\n%s", text)
 	}
 }
 
