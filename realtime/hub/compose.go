@@ -25,6 +25,7 @@ type turn struct {
 	old      int // recalled facts that are in it or not wanted any more
 	facts    int // that still wait after it
 	factNext uint64
+	factTold uint64
 	resync   bool
 	sent     int // facts in it
 	missed   int
@@ -322,7 +323,10 @@ func (s *shard) commit(c *conn, t *turn) {
 	c.last, c.resumed, c.held = t.last, t.resumed, t.held
 	c.facts, c.factNext = t.facts, t.factNext
 	c.commitOld(t)
-	c.vague = c.vague && !t.resync
+	if t.resync {
+		c.vague = false
+		c.inform(t.factTold)
+	}
 	if t.updated {
 		c.lastUpdate = s.now
 		merged := uint64(max(0, t.samples-t.updates))

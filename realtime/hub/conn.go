@@ -30,6 +30,7 @@ type conn struct {
 	factNext uint64
 	factAt   time.Duration // when the first of them came
 	counted  uint64        // number after the newest fact that was counted in facts
+	factTold uint64        // those before it that concern an informed subscription are out, or told to be missing
 	recalled *recalled     // older facts, which go first
 	vague    bool          // facts were forgotten before anybody could see whose they were
 	running  int           // commands under way
@@ -137,6 +138,7 @@ type sub struct {
 
 	facts    bool   // takes part in the facts lane
 	factFrom uint64 // from this number on
+	informed bool   // did so when the connection was last told that some are missing
 
 	flushed uint64 // the turn that serves it
 }

@@ -95,5 +95,15 @@ func (s *shard) overflowed(c *conn, t *turn) {
 	// A struct of numbers and a fixed text cannot fail to be encoded.
 	b, _ := json.Marshal(resync{Type: "resync", Replay: s.hub.clock != nil, Missed: missed, AtLeast: c.vague, From: t.last, To: ring.forgotten(), Reason: "this connection was too slow for its facts; the history has them"})
 	t.out = s.appendFrame(t.out, c, "resync", 0, b)
-	t.resync, t.missed = true, missed
+	t.resync, t.missed, t.factTold = true, missed, min(ring.start, s.factEnd)
+}
+
+// inform notes that the client knows of all its facts before number n which are
+// missing. A subscription that comes later may begin before n, and what it shares
+// with another one must not be told again.
+func (c *conn) inform(n uint64) {
+	c.factTold = max(c.factTold, n)
+	for _, s := range c.subs {
+		s.informed = s.facts
+	}
 }

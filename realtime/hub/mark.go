@@ -138,7 +138,7 @@ func (s *shard) countFact(thing string, n, seq uint64) {
 	s.hub.index.stood(thing, seq, func(g *group) {
 		for _, sub := range g.of[s.i].subs {
 			c := sub.conn
-			if !sub.facts || n < sub.factFrom || c.counted > n || !c.sees(thing) {
+			if !sub.facts || n < sub.factFrom || c.counted > n || !c.sees(thing) || n < c.factTold && !c.covers(thing, n, seq) {
 				continue
 			}
 			if c.facts == 0 {
@@ -161,12 +161,19 @@ func (s *shard) askOf(cmd string, n uint64) *ask {
 }
 
 // covers says whether fact number n, of that thing and place seq of the log, is for
-// the connection.
+// the connection and it has not been told that it is missing.
 func (c *conn) covers(thing string, n, seq uint64) bool {
+	covered := false
 	for _, s := range c.subs {
-		if s.facts && n >= s.factFrom && s.group.stood(thing, seq) {
+		switch {
+		case !s.facts || n < s.factFrom || !s.group.stood(thing, seq):
+		case n >= c.factTold:
 			return c.sees(thing)
+		case s.informed:
+			return false
+		default:
+			covered = true
 		}
 	}
-	return false
+	return covered && c.sees(thing)
 }

@@ -185,7 +185,7 @@ func (s *shard) resume(c *conn, at cursor, rs []subRequest, id json.RawMessage, 
 	}
 	reason := cmp.Or(s.lapse(at), s.misplaced(c, at.seq), s.unpatchable(c, at.seq))
 	known := at.epoch == s.hub.epoch && at.seq <= s.hub.newest()
-	c.facts, c.last, c.resumed, c.held = 0, 0, false, false
+	c.facts, c.factTold, c.last, c.vague, c.resumed, c.held = 0, 0, 0, false, false, false
 	c.holdOld(old)
 	answer := resumed{Type: "resumed", ID: id, Mode: "delta", Epoch: s.hub.epoch, From: at.seq, Seq: max(s.seq, at.seq), Reason: reason, Subs: []string{}}
 	if reason != "" {
@@ -307,8 +307,9 @@ func (s *shard) resumeFacts(c *conn, seq uint64, old *recalled) *resync {
 	}
 	first := h.ring.find(seq)
 	for _, n := range c.subs {
-		n.facts, n.factFrom = true, first
+		n.facts, n.factFrom = true, h.ring.findAny(from)
 	}
+	c.inform(first)
 	s.recount(c, first)
 	missed, exact := recalled, sure
 	if seq < h.ring.forgotten() {
