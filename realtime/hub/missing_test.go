@@ -98,3 +98,55 @@ func TestMissingOnceWhileLive(t *testing.T) {
 		}
 	})
 }
+
+// A subscription that is asked for behind a resume does not begin among the old facts
+// which were read for that alone: its own are not among them, and were neither told
+// nor said to be missing.
+func TestNoBeginningAmongOldFacts(t *testing.T) {
+	const all = 20
+	store := &modelStore{}
+	for i := range uint64(all) {
+		f := event([]string{"a/x", "b/y"}[i%2], fmt.Sprint("e", i))
+		f.Seq = i + 1
+		store.add(realtime.Update{Seq: f.Seq, Facts: []realtime.Fact{f}})
+	}
+	inFakeTime(t, Config{Limits: Limits{Facts: 4}, Archive: store}, func(g *fakeRig) {
+		t := g.t
+		facts, since := store.newest(all, 4)
+		g.hub.Begin(all, facts, since, 0)
+		g.seq = all
+		g.hub.sizes.update = 1
+		g.set("b/y", `{"n":1}`)
+		g.set("b/z", `{"n":1}`)
+		ws, in := g.socket("")
+		defer ws.Close()
+		time.Sleep(time.Second)
+		release := g.holdShards()
+		synctest.Wait()
+		sayTo(t, ws, `{"type":"resume","epoch":"k3f9","seq":2,"subs":[{"path":"b/*"}]}`)
+		synctest.Wait()
+		release()
+		sayTo(t, ws, `{"type":"sub","path":"a/*"}`)
+		time.Sleep(time.Second)
+		snapshots := in.of("snapshot")
+		if len(snapshots) != 1 {
+			t.Fatalf("%d snapshots, want that of the second subscription", len(snapshots))
+		}
+		want, b := 0, 0
+		for _, f := range store.facts {
+			if f.Thing == "a/x" && f.Seq > snapshots[0].Seq {
+				want++
+			}
+		}
+		for _, f := range in.of("event") {
+			if f.Thing == "b/y" {
+				b++
+			} else {
+				want--
+			}
+		}
+		if want -= in.missed(); want != 0 || b != all/2-1 {
+			t.Errorf("%d facts are missing after a snapshot at %d, and of the others came %d of %d", want, snapshots[0].Seq, b, all/2-1)
+		}
+	})
+}

@@ -48,6 +48,9 @@ func (s *shard) startSnapshot(sub *sub) {
 func (s *shard) pageOf(c *conn, t *turn) {
 	var sub *sub
 	for _, one := range c.subs {
+		if one.paging && !one.facts && t.old < len(c.older()) {
+			continue // it would begin among facts that were read for the others alone
+		}
 		if one.paging && sub == nil {
 			sub = one
 		} else if one.paging {
