@@ -215,7 +215,7 @@ func (v *viewer) wrongFacts(seq uint64) string {
 			missed, atLeast = 0, false
 			return ""
 		}
-		return fmt.Sprintf("%d facts are missing before %v of %d, and %d were told to be", n, want[n:min(n+1, len(want))], len(want), missed)
+		return fmt.Sprintf("%d facts are missing before %v of %d, and %d were told to be: %s", n, want[n:min(n+1, len(want))], len(want), missed, v.mishaps())
 	}
 	for _, i := range v.items {
 		if i.resync && i.again {

@@ -16,8 +16,9 @@ import (
 // A plant is what the model takes for true: the twin and its log. It publishes
 // to a hub, and to another one after a restart.
 type plant struct {
-	ids []string
-	hub atomic.Pointer[Hub]
+	ids      []string
+	eventful int // how many more facts there are than usual
+	hub      atomic.Pointer[Hub]
 
 	mu  sync.RWMutex // guards what follows and is held while something is published
 	now *truth
@@ -106,7 +107,7 @@ func (p *plant) publish(rnd *rand.Rand) {
 			u.Changes = append(u.Changes, t.change(rnd, id, at))
 		}
 	}
-	for i := range rnd.IntN(9) - 5 {
+	for i := range rnd.IntN(9) - 5 + p.eventful {
 		if !bundle {
 			break
 		}

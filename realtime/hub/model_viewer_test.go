@@ -18,7 +18,7 @@ type viewer struct {
 	w    *world
 	n    int
 	user string
-	gate sync.Mutex // held to stop reading
+	gate gate // held to stop reading
 
 	paused bool
 	conn   wireConn
@@ -191,7 +191,7 @@ func (v *viewer) snapshot(f frame) {
 		if s.id = f.Sub; !f.More && !s.whole {
 			s.whole = true
 			if !s.begun {
-				s.from, s.begun = f.Seq, true
+				s.from, s.begun = max(f.Seq, v.w.unknown.Load()), true
 			}
 		}
 	}
@@ -296,6 +296,9 @@ func (v *viewer) resumed(f frame) {
 			s.members = nil
 		}
 		v.cursors = nil // of a screen that is thrown away: until the snapshots are in there is none to go on from
+	}
+	for _, s := range v.resumes {
+		s.from = min(s.from, at.seq) // a cursor may be older than a subscription, which then has the facts from there too
 	}
 	for i := range v.items {
 		v.items[i].again = v.items[i].again || v.items[i].to > at.seq

@@ -252,6 +252,9 @@ func (v *viewer) readStream(resp *http.Response, w wire) error {
 
 // dial opens a connection to the server.
 func (w *world) dial() (net.Conn, error) {
+	if w.pipes != nil {
+		return w.dialPipe(), nil
+	}
 	nc, err := net.Dial("tcp", w.srv.Listener.Addr().String())
 	if err != nil {
 		return nil, err

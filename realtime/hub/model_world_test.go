@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type world struct {
 	plant   *plant
 	srv     *httptest.Server
 	tls     bool
+	pipes   pipes // of a narrow world, instead of sockets
 	cfg     Config
 	sizes   sizes
 	epochs  int
@@ -36,15 +38,21 @@ type world struct {
 	known    uint64      // facts up to here the hub does not know by itself; guarded by the plant
 	calm     atomic.Bool // nothing is published
 
+	// unknown is where the log begins for a hub without a past. What happened up to
+	// there is nobody's who came to it before it had heard of anything.
+	unknown atomic.Uint64
+
 	mu     sync.Mutex
 	log    []string // what was done
 	broken bool
 }
 
+var smallSizes = sizes{page: 2 << 10, update: 1 << 10, turn: 1 << 10, list: 3, ghosts: 5}
+
 func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 	w := &world{t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 1)), counts: c, sizes: usualSizes, plant: newPlant()}
 	if w.rnd.IntN(2) == 0 { // everything in many small parts
-		w.sizes = sizes{page: 2 << 10, update: 1 << 10, turn: 1 << 10, list: 3, ghosts: 5}
+		w.sizes = smallSizes
 	}
 	if w.rnd.IntN(2) == 0 { // facts are forgotten soon, and sometimes that they were
 		w.cfg.Limits.Facts = 8 << w.rnd.IntN(5)
@@ -55,14 +63,19 @@ func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 	w.tls = w.rnd.IntN(4) == 0
 	w.past, w.archived, w.lasting = w.rnd.IntN(4) > 0, w.rnd.IntN(3) > 0, w.rnd.IntN(3) > 0
 	w.flat, w.moving = w.rnd.IntN(2) == 0, w.rnd.IntN(3) > 0
+	viewers := 12
+	if isNarrow(seed) {
+		w.narrow()
+		viewers = 6
+	}
 	w.plant.begin(w)
 	h := w.newHub()
 	w.begin(h)
 	h.Publish(w.plant.now.saved[0])
 	w.plant.hub.Store(h)
 	w.serve()
-	for i := range 12 {
-		v := &viewer{w: w, n: i, user: "ana", rnd: rand.New(rand.NewPCG(seed, uint64(100+i)))}
+	for i := range viewers {
+		v := &viewer{w: w, n: i, gate: make(gate, 1), user: "ana", rnd: rand.New(rand.NewPCG(seed, uint64(100+i)))}
 		if i%4 == 3 {
 			v.user = "guest"
 		}
@@ -105,6 +118,10 @@ func (w *world) serve() {
 	mux.HandleFunc("/ws", func(rw http.ResponseWriter, r *http.Request) { w.plant.hub.Load().ServeWS(rw, r, view(r)) })
 	mux.HandleFunc("/events", func(rw http.ResponseWriter, r *http.Request) { w.plant.hub.Load().ServeEvents(rw, r, view(r)) })
 	w.srv = httptest.NewUnstartedServer(mux)
+	if w.pipes != nil {
+		w.srv.Listener.Close()
+		w.srv.Listener = &closedOnce{Listener: w.pipes}
+	}
 	w.srv.Config.ErrorLog = log.New(io.Discard, "", 0) // clients are cut off in the middle of a handshake
 	if w.srv.EnableHTTP2 = w.tls; w.tls {
 		w.srv.StartTLS()
@@ -114,7 +131,7 @@ func (w *world) serve() {
 }
 
 // live goes through some busy and quiet times.
-func (w *world) live(end time.Time) {
+func (w *world) live(over *atomic.Bool) {
 	defer w.end()
 	for i := range 6 {
 		w.busy()
@@ -125,7 +142,7 @@ func (w *world) live(end time.Time) {
 			w.restart(w.rnd.IntN(6) == 0)
 		}
 		w.quiet()
-		if w.t.Failed() || time.Now().After(end) {
+		if w.t.Failed() || over.Load() {
 			return
 		}
 	}
@@ -180,9 +197,12 @@ func (w *world) quiet() {
 	for _, v := range w.viewers {
 		v.unpause()
 	}
-	right, looked := false, time.Duration(0)
+	right, looked, glance := false, time.Duration(0), 2*time.Millisecond
+	if w.pipes != nil {
+		glance = 20 * time.Millisecond // which cost nothing, and looking does
+	}
 	// To look all the time would take the machine from those who are looked at.
-	for end := time.Now().Add(40 * time.Second); !w.t.Failed(); time.Sleep(max(2*time.Millisecond, 3*looked)) {
+	for end := time.Now().Add(40 * time.Second); !w.t.Failed(); time.Sleep(max(glance, 3*looked)) {
 		began := time.Now()
 		v, why, told := w.wrong()
 		looked = time.Since(began)
@@ -232,8 +252,11 @@ func (w *world) wrong() (v *viewer, why string, told bool) {
 func (w *world) forget() {
 	for _, v := range w.viewers {
 		v.mu.Lock()
-		v.items, v.fuzzy = nil, false
 		v.cursors = v.cursors[max(0, len(v.cursors)-1):]
+		// Who goes on from a cursor before missing facts is told of them again, and
+		// they are not known here any more.
+		v.fuzzy = slices.ContainsFunc(v.items, func(i item) bool { return len(v.cursors) > 0 && i.to > v.cursors[0].seq })
+		v.items = nil
 		for i := range v.cursors {
 			v.cursors[i].items = 0
 		}
