@@ -233,6 +233,9 @@ func (s *shard) reveal(c *conn, v Viewer, changed bool, id json.RawMessage) {
 			s.startSnapshot(n)
 		}
 	}
+	if changed {
+		s.recountWaiting(c)
+	}
 	// One replay is for all of them; opened for each, every opening but the last
 	// would be cut off by the next.
 	if len(c.subs) > 0 && c.past() {

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,17 @@ func sayTo(t testing.TB, ws *websocket.Conn, texts ...string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// overflow publishes six facts of a/x, which a ring of four forgets at once.
+func (g *fakeRig) overflow(more ...realtime.Change) {
+	var facts []realtime.Fact
+	for i := range 10 {
+		facts = append(facts, event([]string{"a/x", "b/z"}[i/6], fmt.Sprint("e", i)))
+	}
+	g.seq++
+	g.hub.Publish(realtime.Update{Seq: g.seq, Changes: more, Facts: facts})
+	time.Sleep(2 * gather)
 }
 
 // A resume is told what it misses. It has not heard of all state yet, so its cursor
@@ -71,22 +83,13 @@ func TestMissingOnceWhileLive(t *testing.T) {
 		ws, in := g.socket("?path=a/*&rate=1")
 		defer ws.Close()
 		time.Sleep(time.Second)
-		overflow := func(more ...realtime.Change) {
-			var facts []realtime.Fact
-			for i := range 10 {
-				facts = append(facts, event([]string{"a/x", "b/z"}[i/6], fmt.Sprint("e", i)))
-			}
-			g.seq++
-			g.hub.Publish(realtime.Update{Seq: g.seq, Changes: more, Facts: facts})
-			time.Sleep(2 * gather)
-		}
 		g.set("a/x", `{"n":2}`) // after this update the next may come at the server's own rate
 		time.Sleep(2 * gather)
-		overflow()
+		g.overflow()
 		if in.missed() != 6 {
 			t.Fatalf("%d facts were told to be missing, of 6", in.missed())
 		}
-		overflow(reading(t, "a/x", `{"n":3}`))
+		g.overflow(reading(t, "a/x", `{"n":3}`))
 		sayTo(t, ws, `{"type":"sub","path":"a/x"}`)
 		synctest.Wait()
 		if len(in.of("snapshot")) != 2 || len(in.of("resync")) != 1 {
@@ -147,6 +150,30 @@ func TestNoBeginningAmongOldFacts(t *testing.T) {
 		}
 		if want -= in.missed(); want != 0 || b != all/2-1 {
 			t.Errorf("%d facts are missing after a snapshot at %d, and of the others came %d of %d", want, snapshots[0].Seq, b, all/2-1)
+		}
+	})
+}
+
+// Facts wait to be told to be missing, and then their thing may be seen no more: what
+// came of it is not to be told either.
+func TestMissingIsWhatMayBeSeen(t *testing.T) {
+	inFakeTime(t, Config{Limits: Limits{Facts: 4}}, func(g *fakeRig) {
+		t := g.t
+		less := Viewer{User: "ana", Session: "s", Rights: "less", See: func(thing string) bool { return thing != "a/x" }}
+		g.view = func(*http.Request) Viewer {
+			return Viewer{User: "ana", Session: "s", Rights: "more", See: func(string) bool { return true }, Again: func() Viewer { return less }}
+		}
+		g.set("a/x", `{"n":1}`)
+		ws, in := g.socket("?path=a/*&rate=1")
+		defer ws.Close()
+		time.Sleep(time.Second)
+		g.set("a/x", `{"n":2}`) // after this update the next may come at the server's own rate
+		time.Sleep(2 * gather)
+		g.overflow(reading(t, "a/x", `{"n":3}`))
+		g.hub.Renew("s")
+		time.Sleep(time.Second)
+		if len(in.of("snapshot")) != 2 || in.missed() != 0 {
+			t.Errorf("%d snapshots, want a second one, and %d facts were told to be missing of what may not be seen", len(in.of("snapshot")), in.missed())
 		}
 	})
 }

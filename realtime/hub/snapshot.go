@@ -169,6 +169,16 @@ func (s *shard) joinFacts(c *conn, sub *sub) {
 	}
 }
 
+// recountWaiting is for a connection whose subscriptions or rights have changed since
+// its facts came.
+func (s *shard) recountWaiting(c *conn) {
+	if c.facts > 0 {
+		s.hub.mu.RLock()
+		defer s.hub.mu.RUnlock()
+		s.recount(c, c.factNext)
+	}
+}
+
 // recount finds the facts for the connection from number first on, which may
 // lie ahead of the shard. Forgotten ones count too, so that they are told to be
 // missing. The caller holds Hub.mu.

@@ -133,13 +133,7 @@ func tooMany(l *Limits) *realtime.Problem {
 // unsub ends one subscription, or all when none is named. What waits for the
 // connection is counted anew without it.
 func (s *shard) unsub(c *conn, name string) *realtime.Problem {
-	defer func() {
-		if c.facts > 0 {
-			s.hub.mu.RLock()
-			defer s.hub.mu.RUnlock()
-			s.recount(c, c.factNext)
-		}
-	}()
+	defer s.recountWaiting(c)
 	if name == "" {
 		for len(c.subs) > 0 {
 			s.leave(c, c.subs[0])
