@@ -86,9 +86,8 @@ act("a rule is tried, written, raises an alarm, is eased until it clears, switch
 
 act("an older list does not undo what one did", async (t) => {
   const server = await plant(t);
-  const w = await opened(t, server);
+  const w = await opened(t, server, { first: (w) => put(w, "one", { thing: pump, property: "pressure", high: 6 }) });
   const { page } = w;
-  await put(w, "one", { thing: pump, property: "pressure", high: 6 });
   await ruleOf(page, "one").waitFor();
   // The next list is read now and comes when it is let go.
   let letGo;
@@ -177,9 +176,8 @@ act("what is wrong with a rule is said at its field, and what an expression find
 act("two who write the same rule lose nothing unseen", async (t) => {
   t.expectComplaint(/status of (412|404)/);
   const server = await plant(t);
-  const w = await opened(t, server);
+  const w = await opened(t, server, { first: (w) => put(w, "hot", { thing: pump, property: "temperature", high: 60, hysteresis: 1 }) });
   const { page } = w;
-  await put(w, "hot", { thing: pump, property: "temperature", high: 60, hysteresis: 1 });
   const rule = ruleOf(page, "hot");
   await rule.getByRole("button", { name: "Edit the rule hot" }).click();
   const form = page.getByRole("form", { name: "Rule hot" });
@@ -257,11 +255,13 @@ for (const { name, options } of [
 ]) {
   act(`the tab of the rules is whole: ${name}`, async (t) => {
     const server = await plant(t);
-    const w = await opened(t, server, options);
+    const first = async (w) => {
+      await put(w, "warm", { thing: "plant/line1/*", property: "temperature", high: 60, low: false, rate: { max: 1, over: 10 }, stale: true, predict: 600 });
+      await put(w, "asks", { promql: 'avg_over_time(echotwin_value{property="pressure"}[5m]) < 3', for: 120, enabled: false });
+      await say(w, pump, { pressure: 5, temperature: 75, running: true });
+    };
+    const w = await opened(t, server, { first, ...options });
     const { page } = w;
-    await put(w, "warm", { thing: "plant/line1/*", property: "temperature", high: 60, low: false, rate: { max: 1, over: 10 }, stale: true, predict: 600 });
-    await put(w, "asks", { promql: 'avg_over_time(echotwin_value{property="pressure"}[5m]) < 3', for: 120, enabled: false });
-    await say(w, pump, { pressure: 5, temperature: 75, running: true });
     await ruleOf(page, "warm").waitFor();
     const whole = async (what) => {
       assert.deepEqual(await w.axe(), [], what);
@@ -276,7 +276,7 @@ for (const { name, options } of [
     await page.locator("form details summary").click();
     await whole("a limit");
     await page.goto("/app/alarms?tab=rules&rule=asks");
-    await page.locator("form textarea").waitFor();
+    await page.getByLabel(/^(Expression, PromQL|Biểu thức PromQL)/).waitFor();
     await whole("an expression");
     await ruleOf(page, "asks").getByRole("button").nth(2).click();
     await page.getByRole("dialog").waitFor();

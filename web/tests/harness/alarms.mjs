@@ -29,10 +29,11 @@ export function pumpTD(thing = pump, tag = "P-09") {
   };
 }
 
-/** The page of the alarms, signed in and read. */
-export async function openAlarms(t, server, options = {}) {
+/** The page of the alarms, signed in and read. What `first` does to the plant is there before the page is. */
+export async function openAlarms(t, server, { first, ...options } = {}) {
   const w = await t.window({ url: server.url, ...options });
   await w.signIn();
+  await first?.(w);
   await w.page.goto(options.path ?? "/app/alarms");
   await w.page.locator(".alarms .seg .num").first().waitFor();
   return w;
