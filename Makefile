@@ -29,8 +29,8 @@ dev: web/node_modules/.package-lock.json ## Hot reload: Go by air, the UI by Vit
 
 test: test-go test-ui test-browser ## Everything: Go with -race, the UI's unit tests, the browser.
 
-test-go:
-	$(GO) vet ./...
+test-go: # vet -race looks at the same code, and test needs what it compiles
+	$(GO) vet -race ./...
 	$(GO) test -race ./...
 
 test-ui: web/node_modules/.package-lock.json
