@@ -3,8 +3,10 @@
 // It builds nothing. It needs the binary (ECHOTWIN_BIN, or ../bin/echotwin) with
 // the pages in it, and Chromium (CHROMIUM, or /usr/bin/chromium), which it
 // installs by apt-get where it may.
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -33,21 +35,26 @@ need(
 const wanted = process.argv.slice(2);
 const files = readdirSync(here("."))
   .filter((f) => f.endsWith(".test.mjs"))
-  .filter((f) => wanted.length === 0 || wanted.some((w) => f.includes(w)))
-  .sort();
+  .filter((f) => wanted.length === 0 || wanted.some((w) => f.includes(w)));
 need(files.length > 0, `No file of web/tests has ${wanted.join(" or ")} in its name.`);
 
 rmSync(here("../test-results"), { recursive: true, force: true });
 
-// One process for all files, so that they share a server and a browser.
-const all = files.map((f) => `import ${JSON.stringify(here(f))};`).join("\n");
-const child = spawn(
-  process.execPath,
-  ["--test-reporter=spec", "--test-reporter-destination=stdout", "--input-type=module", "--eval", all],
-  { stdio: "inherit", env: { ...process.env, ECHOTWIN_BIN: bin, CHROMIUM: chromium } },
-);
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => child.kill(signal));
-child.on("exit", (code) => {
+// Two files at a time, each in a process with a server and a browser of its own.
+// The long ones begin, so that none of them is left alone at the end. What a
+// file prints comes in one piece.
+const size = (f) => statSync(here(f)).size;
+process.env.ECHOTWIN_BIN = bin;
+process.env.CHROMIUM = chromium;
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => stop.abort());
+const tests = run({
+  files: files.sort((a, b) => size(b) - size(a)).map(here),
+  concurrency: 2,
+  signal: stop.signal,
+});
+tests.on("test:fail", () => (process.exitCode = 1));
+tests.compose(new spec()).pipe(process.stdout);
+process.on("exit", (code) => {
   if (code !== 0 && existsSync(here("../test-results"))) console.error("Screenshots of what failed are in web/test-results.");
-  process.exit(code ?? 1);
 });
