@@ -4,6 +4,7 @@
 // the pages in it, and Chromium (CHROMIUM, or /usr/bin/chromium), which it
 // installs by apt-get where it may.
 import { spawnSync } from "node:child_process";
+import { setMaxListeners } from "node:events";
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
@@ -47,6 +48,7 @@ const size = (f) => statSync(here(f)).size;
 process.env.ECHOTWIN_BIN = bin;
 process.env.CHROMIUM = chromium;
 const stop = new AbortController();
+setMaxListeners(files.length + 1, stop.signal);
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => stop.abort());
 const tests = run({
   files: files.sort((a, b) => size(b) - size(a)).map(here),

@@ -1,6 +1,7 @@
 // Starts the real binary in a folder of its own and waits until it serves.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +10,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** The demo login (S13). */
 export const user = { username: "admin", password: "123456" };
+
+/** @type {Set<Server>} Those that a signal would leave behind. */
+const running = new Set();
+process.on("exit", () => {
+  for (const s of running) {
+    s.process?.kill("SIGKILL");
+    rmSync(s.dir, { recursive: true, force: true });
+  }
+});
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
 export class Server {
   #env = {};
@@ -36,6 +47,7 @@ export class Server {
     s.url = `http://${s.addr}`;
     s.mqtt = `mqtt://127.0.0.1:${mqtt}`;
     s.dir = await mkdtemp(join(tmpdir(), "echotwin-browser-"));
+    running.add(s);
     await mkdir(join(s.dir, "data", "things"), { recursive: true });
     for (const [i, td] of things.entries()) await writeFile(join(s.dir, "data", "things", `${i}.json`), JSON.stringify(td));
     s.#env = {
@@ -97,6 +109,7 @@ export class Server {
       clearTimeout(late);
     }
     await rm(this.dir, { recursive: true, force: true });
+    running.delete(this);
   }
 }
 
