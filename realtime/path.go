@@ -1,9 +1,6 @@
 package realtime
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // MaxSegments bounds a thing's id; MaxSegment bounds each part of it.
 const (
@@ -18,7 +15,7 @@ func CheckThing(id string) error { return checkPath(id, false) }
 // action, or nil.
 func CheckName(name string) error {
 	if !segment(name) {
-		return &Problem{Code: CodeMalformed, Message: fmt.Sprintf("%q is not a name: letters, digits, _ and -, at most %d", clip(name), MaxSegment)}
+		return Wrong("name", `"{name}" is not a name: letters, digits, _ and -, at most {max}`, "name", clip(name), "max", MaxSegment).Of(CodeMalformed)
 	}
 	return nil
 }
@@ -33,18 +30,18 @@ func CheckPattern(p string) error { return checkPath(p, true) }
 
 func checkPath(s string, pattern bool) error {
 	whole := s
-	bad := func(why string) error {
+	bad := func(reason, text string, pairs ...any) error {
 		what := "thing id"
 		if pattern {
 			what = "path"
 		}
-		return &Problem{Code: CodeMalformed, Message: fmt.Sprintf("%q is not a %s: %s", clip(whole), what, why)}
+		return Wrong(reason, text, append(pairs, "path", clip(whole), "what", what)...).Of(CodeMalformed)
 	}
 	if pattern && strings.HasPrefix(s, Under) {
-		return bad("under: is for lists and live streams; here only a pattern can be, such as plant/line1/**, because links may change what stands below a place")
+		return bad("path_under", `"{path}" is not a {what}: under: is for lists and live streams; here only a pattern can be, such as plant/line1/**, because links may change what stands below a place`)
 	}
 	if strings.Count(s, "/") >= MaxSegments {
-		return bad(fmt.Sprintf("at most %d segments", MaxSegments))
+		return bad("path_long", `"{path}" is not a {what}: at most {max} segments`, "max", MaxSegments)
 	}
 	for more := true; more; {
 		var g string
@@ -53,12 +50,12 @@ func checkPath(s string, pattern bool) error {
 		case pattern && g == "*":
 		case pattern && g == "**":
 			if more {
-				return bad("** may only be the last segment")
+				return bad("path_stars", `"{path}" is not a {what}: ** may only be the last segment`)
 			}
 		case g == "properties" || g == "actions" || g == "events":
-			return bad(g + " cannot be a segment")
+			return bad("path_word", `"{path}" is not a {what}: {word} cannot be a segment`, "word", g)
 		case !segment(g):
-			return bad(fmt.Sprintf("1 to %d segments of letters, digits, _ and -, such as plant/line1/conveyor-1", MaxSegments))
+			return bad("path", `"{path}" is not a {what}: 1 to {max} segments of letters, digits, _ and -, such as plant/line1/conveyor-1`, "max", MaxSegments)
 		}
 	}
 	return nil

@@ -11,6 +11,10 @@ type Problem struct {
 	At      string   `json:"at,omitempty"`
 	Minimum *float64 `json:"minimum,omitempty"`
 	Maximum *float64 `json:"maximum,omitempty"`
+	// Reason says which sentence Message is, and Args what it fills in, for programs
+	// that say it in another language. Many problems that only programs meet have none.
+	Reason string `json:"reason,omitempty"`
+	Args   Args   `json:"args,omitempty"`
 }
 
 // The codes that more than one stage uses. server knows the HTTP status of each.

@@ -28,7 +28,7 @@ type Ground struct {
 }
 
 // A Trouble is what went wrong with a command, in the same way. Of a rejected
-// one the code is that of its Problem; what a device wrote has the code device
+// one the code, the reason and what that fills in are those of its Problem; what a device wrote has the code device
 // and is in no language of ours.
 //
 //	no_result    the device took it and gave no result in time
@@ -40,9 +40,10 @@ type Ground struct {
 //	again        the device answered again, and differently; failed as above
 //	unstored     it was not sent, since it could not be stored
 type Trouble struct {
-	Error     string `json:"error,omitempty"`
-	ErrorCode string `json:"errorCode,omitempty"`
-	ErrorArgs Args   `json:"errorArgs,omitempty"`
+	Error       string `json:"error,omitempty"`
+	ErrorCode   string `json:"errorCode,omitempty"`
+	ErrorReason string `json:"errorReason,omitempty"` // of a rejected one: the Reason of its Problem
+	ErrorArgs   Args   `json:"errorArgs,omitempty"`
 }
 
 // The codes of a Ground and of a Trouble.

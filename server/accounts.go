@@ -74,12 +74,12 @@ func strongest(scopes []auth.Scope) (auth.Scope, error) {
 	for i, sc := range scopes {
 		rank := slices.Index(auth.Scopes, sc)
 		if rank < 0 {
-			return "", &auth.Invalid{At: fmt.Sprintf("/scopes/%d", i), Message: "scopes are read, command and admin"}
+			return "", realtime.Wrong("scopes", "scopes are read, command and admin").In(fmt.Sprintf("/scopes/%d", i))
 		}
 		best = max(best, rank)
 	}
 	if best < 0 {
-		return "", &auth.Invalid{At: "/scopes", Message: "name at least one of the scopes read, command and admin"}
+		return "", realtime.Wrong("scopes_none", "name at least one of the scopes read, command and admin").In("/scopes")
 	}
 	return auth.Scopes[best], nil
 }
@@ -88,12 +88,12 @@ func strongest(scopes []auth.Scope) (auth.Scope, error) {
 // anybody means by it, and "everything" would be a dangerous guess.
 func checkPatterns(things []string) error {
 	if things != nil && len(things) == 0 {
-		return &auth.Invalid{At: "/things", Message: "name at least one pattern, such as plant/**, or leave things out for all"}
+		return realtime.Wrong("patterns_none", "name at least one pattern, such as plant/**, or leave things out for all").In("/things")
 	}
 	for i, p := range things {
 		var bad *realtime.Problem
 		if errors.As(realtime.CheckPattern(p), &bad) {
-			return &realtime.Problem{Code: realtime.CodeInvalid, Message: bad.Message, At: fmt.Sprintf("/things/%d", i)}
+			return bad.Of(realtime.CodeInvalid).In(fmt.Sprintf("/things/%d", i))
 		}
 	}
 	return nil

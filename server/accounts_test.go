@@ -45,7 +45,7 @@ func TestTokensOverHTTP(t *testing.T) {
 	} {
 		a := s.do("POST", "/api/tokens", body)
 		a.want(t, 422, "invalid")
-		if got := a.json(t)["at"]; got != at {
+		if got := a.json(t); got["at"] != at || got["reason"] == nil {
 			t.Errorf("%.60s: got %s", body, a.body)
 		}
 	}

@@ -51,7 +51,7 @@ func (s *Server) readRule(c echo.Context) error {
 }
 
 func noRule(id string) error {
-	return problem(realtime.CodeNotFound, "there is no alarm rule %s", clip(id))
+	return realtime.Wrong("no_rule", "there is no alarm rule {rule}", "rule", clip(id)).Of(realtime.CodeNotFound)
 }
 
 // hidesRule says whether there is a rule of things that who asks does not see.
@@ -69,9 +69,9 @@ func (s *Server) ruleChange(c echo.Context) (twin.RuleChange, error) {
 		case may(r):
 			return nil
 		case r.Asks:
-			return problem(realtime.CodeForbidden, "an expression can ask for everything that is kept, and you see some things only")
+			return realtime.Wrong("rule_asks", "an expression can ask for everything that is kept, and you see some things only").Of(realtime.CodeForbidden)
 		}
-		return problem(realtime.CodeForbidden, "%s reaches outside of the things that you see", r.Pattern)
+		return realtime.Wrong("rule_outside", "{pattern} reaches outside of the things that you see", "pattern", r.Pattern).Of(realtime.CodeForbidden)
 	}}, err
 }
 
@@ -88,7 +88,7 @@ func (s *Server) createRule(c echo.Context) error {
 	}
 	r, _, err := s.Rules.Put(c.Request().Context(), "", doc, change)
 	if is(err, realtime.CodeChanged) {
-		return problem(realtime.CodeConflict, "there is a rule with that id already; PUT replaces it")
+		return realtime.Wrong("rule_taken", "there is a rule with that id already; PUT replaces it").Of(realtime.CodeConflict)
 	}
 	return s.wroteRule(c, r, http.StatusCreated, err)
 }
@@ -113,7 +113,7 @@ func (s *Server) tryRule(c echo.Context) error {
 // putRule answers PUT /api/alarms/rules/{id}.
 func (s *Server) putRule(c echo.Context) error {
 	if s.hidesRule(c) { // an id is one rule's, so that it is taken has to be said
-		return problem(realtime.CodeConflict, "the id %s is taken; choose another", clip(c.Param("id")))
+		return realtime.Wrong("id_taken", "the id {id} is taken; choose another", "id", clip(c.Param("id"))).Of(realtime.CodeConflict)
 	}
 	change, err := s.ruleChange(c)
 	if err != nil {

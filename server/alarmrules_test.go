@@ -56,7 +56,7 @@ func TestAlarmRulesByTheAPI(t *testing.T) {
 		`{"thing":"plant/*","property":"speed","high":5,"suppress":"x"}`: "/suppress",
 	} {
 		a := s.do("PUT", "/api/alarms/rules/bad", body)
-		if got, _ := a.json(t)["at"].(string); a.StatusCode != 422 || got != at {
+		if got, _ := a.json(t)["at"].(string); a.StatusCode != 422 || got != at || a.json(t)["reason"] == nil {
 			t.Errorf("%s: got %d %s", body, a.StatusCode, a.body)
 		}
 	}

@@ -146,24 +146,24 @@ func unmarshal(b []byte, into any) error {
 	case err == nil:
 		return nil
 	case len(bytes.TrimSpace(b)) == 0:
-		return problem(realtime.CodeMalformed, "the body is empty; want a JSON object")
+		return realtime.Wrong("body_empty", "the body is empty; want a JSON object").Of(realtime.CodeMalformed)
 	case errors.As(err, &typ) && typ.Field != "":
-		return &realtime.Problem{Code: realtime.CodeMalformed, Message: "want " + kindOf(typ.Type) + ", got " + article(typ.Value), At: "/" + typ.Field}
+		return realtime.Wrong("body_type", "want {want}, got {got}", "want", kindOf(typ.Type), "got", article(typ.Value)).Of(realtime.CodeMalformed).In("/" + typ.Field)
 	case errors.As(err, &typ):
-		return problem(realtime.CodeMalformed, "want a JSON object, got %s", article(typ.Value))
+		return realtime.Wrong("body_type", "want {want}, got {got}", "want", "a JSON object", "got", article(typ.Value)).Of(realtime.CodeMalformed)
 	case errors.As(err, &syntax):
-		return problem(realtime.CodeMalformed, "the body is not JSON: at byte %d, %s", syntax.Offset, syntax.Error())
+		return realtime.Wrong("body_json", "the body is not JSON: at byte {byte}, {why}", "byte", syntax.Offset, "why", syntax.Error()).Of(realtime.CodeMalformed)
 	}
 	// A type that reads itself does not say where it was: a time, as a rule.
 	var given map[string]json.RawMessage
 	if json.Unmarshal(b, &given) == nil {
 		for _, m := range members(reflect.TypeOf(into).Elem()) {
 			if v, ok := given[m.name]; ok && m.typ == reflect.TypeFor[time.Time]() && json.Unmarshal(v, new(time.Time)) != nil {
-				return &realtime.Problem{Code: realtime.CodeMalformed, Message: "want a time such as 2026-12-31T18:00:00Z, got " + clip(string(v)), At: "/" + m.name}
+				return realtime.Wrong("body_time", "want a time such as 2026-12-31T18:00:00Z, got {got}", "got", clip(string(v))).Of(realtime.CodeMalformed).In("/" + m.name)
 			}
 		}
 	}
-	return problem(realtime.CodeMalformed, "the body is not the JSON object that is wanted here")
+	return realtime.Wrong("body_object", "the body is not the JSON object that is wanted here").Of(realtime.CodeMalformed)
 }
 
 // A member is one of a struct's, as JSON has it.

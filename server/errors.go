@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -48,8 +49,13 @@ type failure struct {
 	At      string   `json:"at,omitempty"`
 	Minimum *float64 `json:"minimum,omitempty"`
 	Maximum *float64 `json:"maximum,omitempty"`
-	Path    string   `json:"path,omitempty"` // of a page that does not exist
-	Needs   *needs   `json:"needs,omitempty"`
+	// Which sentence Error is, and what it fills in, for who says it in another
+	// language.
+	Reason string        `json:"reason,omitempty"`
+	Args   realtime.Args `json:"args,omitempty"`
+
+	Path  string `json:"path,omitempty"` // of a page that does not exist
+	Needs *needs `json:"needs,omitempty"`
 
 	status     int
 	retryAfter int // seconds; 0 says nothing
@@ -78,36 +84,49 @@ func failureOf(err error, path string) failure {
 	var he *echo.HTTPError
 	switch {
 	case errors.As(err, &p):
-		f := failure{Error: p.Message, Code: p.Code, At: p.At, Minimum: p.Minimum, Maximum: p.Maximum, status: statuses[p.Code]}
-		if f.status == 0 {
-			f.status = http.StatusUnprocessableEntity
-		}
-		if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
-			f.retryAfter = 1
+		return failureOfProblem(p)
+	case errors.As(err, &wait):
+		return failure{Error: wait.Error(), Code: realtime.CodeTooMany, Reason: "throttled", Args: realtime.Said("seconds", wait.Seconds()), status: http.StatusTooManyRequests, retryAfter: wait.Seconds()}
+	case errors.As(err, &invalid):
+		f := failure{Error: invalid.Message, Code: realtime.CodeInvalid, At: invalid.At, Reason: invalid.Reason, status: http.StatusUnprocessableEntity}
+		f.Args = realtime.Args{}
+		for name, value := range invalid.Args {
+			maps.Copy(f.Args, realtime.Said(name, value))
 		}
 		return f
-	case errors.As(err, &wait):
-		return failure{Error: wait.Error(), Code: realtime.CodeTooMany, status: http.StatusTooManyRequests, retryAfter: wait.Seconds()}
-	case errors.As(err, &invalid):
-		return failure{Error: invalid.Message, Code: realtime.CodeInvalid, At: invalid.At, status: http.StatusUnprocessableEntity}
 	case errors.As(err, &denied):
 		return failure{Error: denied.Message, Code: realtime.CodeForbidden, Needs: &needs{denied.Permission, denied.Role, denied.Scope}, status: http.StatusForbidden}
-	case errors.Is(err, auth.ErrWrong), errors.Is(err, auth.ErrNone), errors.Is(err, errNotSignedIn):
-		return failure{Error: err.Error(), Code: codeUnauthorized, status: http.StatusUnauthorized}
+	case errors.Is(err, auth.ErrWrong):
+		return failure{Error: err.Error(), Code: codeUnauthorized, Reason: "login", status: http.StatusUnauthorized}
+	case errors.Is(err, auth.ErrNone), errors.Is(err, errNotSignedIn):
+		return failure{Error: err.Error(), Code: codeUnauthorized, Reason: "not_signed_in", status: http.StatusUnauthorized}
 	case errors.Is(err, auth.ErrNotFound):
-		return failure{Error: err.Error(), Code: realtime.CodeNotFound, status: http.StatusNotFound}
-	case errors.Is(err, auth.ErrExists), errors.Is(err, auth.ErrChanged):
-		return failure{Error: err.Error(), Code: realtime.CodeConflict, status: http.StatusConflict}
+		return failure{Error: err.Error(), Code: realtime.CodeNotFound, Reason: "gone", status: http.StatusNotFound}
+	case errors.Is(err, auth.ErrExists):
+		return failure{Error: err.Error(), Code: realtime.CodeConflict, Reason: "taken", status: http.StatusConflict}
+	case errors.Is(err, auth.ErrChanged):
+		return failure{Error: err.Error(), Code: realtime.CodeConflict, Reason: "changed_meanwhile", status: http.StatusConflict}
 	case errors.Is(err, auth.ErrBusy):
-		return failure{Error: err.Error(), Code: realtime.CodeUnavailable, status: http.StatusServiceUnavailable, retryAfter: 1}
+		return failure{Error: err.Error(), Code: realtime.CodeUnavailable, Reason: "logins", status: http.StatusServiceUnavailable, retryAfter: 1}
 	case errors.As(err, &tooLarge):
-		return failure{Error: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), Code: realtime.CodeTooLarge, status: http.StatusRequestEntityTooLarge}
+		return failure{Error: fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit), Code: realtime.CodeTooLarge, Reason: "body_size", Args: realtime.Said("max", tooLarge.Limit), status: http.StatusRequestEntityTooLarge}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return failure{Error: "that took too long, try again", Code: realtime.CodeUnavailable, status: http.StatusServiceUnavailable, retryAfter: 1}
+		return failure{Error: "that took too long, try again", Code: realtime.CodeUnavailable, Reason: "too_slow", status: http.StatusServiceUnavailable, retryAfter: 1}
 	case errors.As(err, &he):
 		return failureOfEcho(he, path)
 	}
-	return failure{Error: "something went wrong here; it was logged", Code: codeInternal, status: http.StatusInternalServerError}
+	return failure{Error: "something went wrong here; it was logged", Code: codeInternal, Reason: "internal", status: http.StatusInternalServerError}
+}
+
+func failureOfProblem(p *realtime.Problem) failure {
+	f := failure{Error: p.Message, Code: p.Code, At: p.At, Minimum: p.Minimum, Maximum: p.Maximum, Reason: p.Reason, Args: p.Args, status: statuses[p.Code]}
+	if f.status == 0 {
+		f.status = http.StatusUnprocessableEntity
+	}
+	if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
+		f.retryAfter = 1
+	}
+	return f
 }
 
 // failureOfEcho turns what Echo itself answers into our shape.
@@ -119,7 +138,7 @@ func failureOfEcho(he *echo.HTTPError, path string) failure {
 	case http.StatusMethodNotAllowed:
 		return failure{Error: "that method is not allowed here; the header Allow lists those that are", Code: codeMethod, status: he.Code}
 	case http.StatusInternalServerError:
-		return failure{Error: "something went wrong here; it was logged", Code: codeInternal, status: he.Code}
+		return failure{Error: "something went wrong here; it was logged", Code: codeInternal, Reason: "internal", status: he.Code}
 	}
 	code := strings.ReplaceAll(strings.ToLower(http.StatusText(he.Code)), " ", "_")
 	return failure{Error: fmt.Sprint(he.Message), Code: code, status: he.Code}

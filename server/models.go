@@ -88,7 +88,7 @@ func (s *Server) createModel(c echo.Context) error {
 	}
 	name, err := twin.ModelName(id)
 	if err != nil {
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: err.Error()}
+		return wrongID(err)
 	}
 	_, err = s.Things.PutModel(c.Request().Context(), name, tm, twin.Match{None: true}, covers(userOf(c)))
 	if is(err, realtime.CodeChanged) {
@@ -165,11 +165,11 @@ func idOf(doc []byte, what, example string) (string, error) {
 	var syntax *json.SyntaxError
 	switch err := json.Unmarshal(doc, &named); {
 	case errors.As(err, &syntax):
-		return "", problem(realtime.CodeMalformed, "the body is not %s, which is a JSON object: at byte %d, %s", what, syntax.Offset, syntax.Error())
+		return "", realtime.Wrong("doc_json", "the body is not {what}, which is a JSON object: at byte {byte}, {why}", "what", what, "byte", syntax.Offset, "why", syntax.Error()).Of(realtime.CodeMalformed)
 	case err != nil: // of another type, and what Go calls that is nobody's business
-		return "", problem(realtime.CodeMalformed, "the body is not %s, which is a JSON object with a string as its id", what)
+		return "", realtime.Wrong("doc_object", "the body is not {what}, which is a JSON object with a string as its id", "what", what).Of(realtime.CodeMalformed)
 	case named.ID == nil:
-		return "", &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: what + " that is added needs an id, such as " + example}
+		return "", realtime.Wrong("doc_id", "{what} that is added needs an id, such as {example}", "what", what, "example", example).In("/id")
 	}
 	return *named.ID, nil
 }

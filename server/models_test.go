@@ -104,7 +104,7 @@ func TestWhatIsWrongWithAModelIsNamed(t *testing.T) {
 		{"PUT", "/api/things/plant/p1", `{"echotwin:model":"fans"}`, 422, "/echotwin:model"},
 	} {
 		a := l.do(tt.method, tt.path, tt.body)
-		if at, _ := a.json(t)["at"].(string); a.StatusCode != tt.status || at != tt.at {
+		if at, _ := a.json(t)["at"].(string); a.StatusCode != tt.status || at != tt.at || a.json(t)["reason"] == nil {
 			t.Errorf("%s %s %.60s: got %d %s, want %d at %q", tt.method, tt.path, tt.body, a.StatusCode, a.body, tt.status, tt.at)
 		}
 	}

@@ -79,7 +79,10 @@ func TestChannelsByTheAPI(t *testing.T) {
 		}
 	}
 	call("POST", all, `{"kind":"webhook","url":"file:///etc/passwd"}`, 422, "invalid")
-	call("POST", all, `{"kind":"webhook","url":"http://x","priority":9}`, 422, "out_of_range")
+	bad := call("POST", all, `{"kind":"webhook","url":"http://x","priority":9}`, 422, "out_of_range")
+	if want := `{"error":"9 is not between 1 and 4","code":"out_of_range","at":"/priority","minimum":1,"maximum":4,"reason":"between","args":{"got":9,"maximum":4,"minimum":1}}`; strings.TrimSpace(bad.body) != want {
+		t.Errorf("got %s, want %s", bad.body, want)
+	}
 	call("POST", all, `{"kind":"webhook","url":7}`, 400, "malformed")
 	call("POST", all, `{"kind"`, 400, "malformed")
 

@@ -75,14 +75,14 @@ func (s *Server) createThing(c echo.Context) error {
 	}
 	id, err := twin.Path(given)
 	if err != nil {
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: err.Error()}
+		return wrongID(err)
 	}
 	if !userOf(c).Covers(id, realtime.Match) {
-		return problem(realtime.CodeForbidden, "you may not describe %s: it lies outside of the things that you see", id)
+		return realtime.Wrong("td_outside", "you may not describe {thing}: it lies outside of the things that you see", "thing", id).Of(realtime.CodeForbidden)
 	}
 	_, err = s.Things.Put(c.Request().Context(), id, td, twin.Match{None: true})
 	if is(err, realtime.CodeChanged) {
-		return problem(realtime.CodeConflict, "%s is described already; PUT replaces the description", id)
+		return realtime.Wrong("td_taken", "{thing} is described already; PUT replaces the description", "thing", id).Of(realtime.CodeConflict)
 	}
 	if err != nil {
 		return err
@@ -183,4 +183,13 @@ func (s *Server) deleteThing(c echo.Context) error {
 func is(err error, code string) bool {
 	p := &realtime.Problem{}
 	return errors.As(err, &p) && p.Code == code
+}
+
+// wrongID is what is wrong with the id of a document.
+func wrongID(err error) error {
+	var p *realtime.Problem
+	if errors.As(err, &p) {
+		return p.Of(realtime.CodeInvalid).In("/id")
+	}
+	return err
 }

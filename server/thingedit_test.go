@@ -101,7 +101,7 @@ func TestWhatIsWrongWithADescriptionIsNamed(t *testing.T) {
 		{"POST", "/api/things", `{"id":"a/b","pad":"` + strings.Repeat("x", 600<<10) + `"}`, 413, ""},
 	} {
 		a := l.do(tt.method, tt.path, tt.body)
-		if at, _ := a.json(t)["at"].(string); a.StatusCode != tt.status || at != tt.at {
+		if at, _ := a.json(t)["at"].(string); a.StatusCode != tt.status || at != tt.at || a.json(t)["reason"] == nil {
 			t.Errorf("%s %s %.60s: got %d %s, want %d at %q", tt.method, tt.path, tt.body, a.StatusCode, a.body, tt.status, tt.at)
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Server) changeUser(c echo.Context) error {
 		return err
 	}
 	if in.Role == nil && in.Password == nil && things == nil {
-		return &auth.Invalid{Message: "give a role, things, a password, or more of them"}
+		return realtime.Wrong("change_nothing", "give a role, things, a password, or more of them")
 	}
 	if in.Password != nil && own {
 		// A session left open must not be enough to take the account over.
@@ -110,7 +110,7 @@ func changedThings(raw json.RawMessage) (*[]string, error) {
 		return &things, nil
 	}
 	if json.Unmarshal(raw, &things) != nil {
-		return nil, &realtime.Problem{Code: realtime.CodeMalformed, At: "/things", Message: "things is a list of patterns, such as [\"plant/line1/**\"], or null for every thing"}
+		return nil, realtime.Wrong("patterns", `things is a list of patterns, such as ["plant/line1/**"], or null for every thing`).Of(realtime.CodeMalformed).In("/things")
 	}
 	return &things, checkPatterns(things)
 }

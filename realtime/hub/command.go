@@ -93,7 +93,7 @@ func (s *shard) command(c *conn, m *message) *realtime.Problem {
 	case m.Action == "":
 		return &realtime.Problem{Code: realtime.CodeMalformed, At: "/action", Message: "cmd needs an action, such as setSpeed"}
 	case c.viewer.May == nil || !c.viewer.May(m.Thing):
-		return &realtime.Problem{Code: realtime.CodeForbidden, At: "/thing", Message: fmt.Sprintf("%s may not command %s", c.viewer.User, m.Thing)}
+		return realtime.Wrong("may_not_command", "{user} may not command {thing}", "user", c.viewer.User, "thing", m.Thing).Of(realtime.CodeForbidden).In("/thing")
 	case c.running >= h.limits.Commands:
 		most := float64(h.limits.Commands)
 		return &realtime.Problem{Code: realtime.CodeTooMany, Maximum: &most, Message: fmt.Sprintf("%d commands of this connection are under way; wait for one to end", c.running)}

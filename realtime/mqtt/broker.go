@@ -129,8 +129,7 @@ func (b *broker) send(ctx context.Context, thing, action, cmd string, input []by
 	where := commandTopic(thing, action, cmd)
 	c := b.device(thing, where)
 	if c == nil {
-		return &realtime.Problem{Code: realtime.CodeOffline, Message: fmt.Sprintf(
-			"%s is not connected: nobody is subscribed to command/%s/# with QoS 1", thing, thing)}
+		return realtime.Wrong("offline_qos", "{thing} is not connected: nobody is subscribed to command/{thing}/# with QoS 1", "thing", thing).Of(realtime.CodeOffline)
 	}
 	b.asked.remember(cmd, c.user, thing) // before it is written, since the device may be quick
 	return c.deliver(ctx, where, cmd, input)

@@ -106,7 +106,7 @@ func (c *conn) deliver(ctx context.Context, topic, cmd string, input []byte) err
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.gone:
-		return &realtime.Problem{Code: realtime.CodeOffline, Message: "the device's connection has just ended"}
+		return realtime.Wrong("offline_now", "the device's connection has just ended").Of(realtime.CodeOffline)
 	case <-ctx.Done():
 		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("the device has not acknowledged the %d commands before this one", cap(c.slots))}
 	}
@@ -149,7 +149,7 @@ func (c *conn) exchange(ctx context.Context, topic, cmd string, input []byte) er
 	case errors.Is(err, packets.ErrPacketTooLarge):
 		return &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("the device takes packets of at most %d bytes", c.cl.Properties.Props.MaximumPacketSize)}
 	case errors.Is(err, mochi.ErrConnectionClosed):
-		return &realtime.Problem{Code: realtime.CodeOffline, Message: "the device's connection has just ended"}
+		return realtime.Wrong("offline_now", "the device's connection has just ended").Of(realtime.CodeOffline)
 	case err != nil:
 		return unknown(context.Canceled, "the device's connection broke while the command was written")
 	}

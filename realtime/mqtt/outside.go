@@ -215,7 +215,7 @@ func (o *outside) send(ctx context.Context, thing, action, cmd string, input []b
 	case errors.Is(err, autopaho.ConnectionDownError):
 		return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the MQTT broker is not connected"}
 	case r != nil && r.ReasonCode == 0x10:
-		return &realtime.Problem{Code: realtime.CodeOffline, Message: fmt.Sprintf("%s is not connected: nobody is subscribed to command/%s/#", thing, thing)}
+		return realtime.Wrong("offline", "{thing} is not connected: nobody is subscribed to command/{thing}/#", "thing", thing).Of(realtime.CodeOffline)
 	case r != nil && r.ReasonCode >= 0x80:
 		return &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("the MQTT broker refused the command with reason code 0x%02x", r.ReasonCode)}
 	case err != nil && ctx.Err() != nil:

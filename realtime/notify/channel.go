@@ -3,6 +3,7 @@ package notify
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/mail"
 	"net/url"
@@ -101,22 +102,20 @@ func (k *kept) public() Channel {
 	return c
 }
 
-func invalid(at, format string, args ...any) error {
-	return &realtime.Problem{Code: realtime.CodeInvalid, At: at, Message: fmt.Sprintf(format, args...)}
-}
-
 func beyond(at string, got, lo, hi int) error {
 	from, to := float64(lo), float64(hi)
-	return &realtime.Problem{Code: realtime.CodeOutOfRange, At: at, Minimum: &from, Maximum: &to, Message: fmt.Sprintf("%d is not between %d and %d", got, lo, hi)}
+	p := realtime.Wrong("between", "{got} is not between {minimum} and {maximum}", "got", got, "minimum", lo, "maximum", hi).Of(realtime.CodeOutOfRange).In(at)
+	p.Minimum, p.Maximum = &from, &to
+	return p
 }
 
 // fill makes k what the draft asks for. It says whether the secret is a new one.
 func (k *kept) fill(d *Draft, now time.Time) (secret bool, err error) {
 	if d.Kind != Webhook && d.Kind != Email {
-		return false, invalid("/kind", "the kind of a channel is %s or %s", Webhook, Email)
+		return false, realtime.Wrong("channel_kind", "the kind of a channel is {webhook} or {email}", "webhook", Webhook, "email", Email).In("/kind")
 	}
 	if k.Kind != "" && k.Kind != d.Kind {
-		return false, invalid("/kind", "this is a channel of the kind %s and stays one; add another", k.Kind)
+		return false, realtime.Wrong("channel_stays", "this is a channel of the kind {kind} and stays one; add another", "kind", k.Kind).In("/kind")
 	}
 	k.Kind = d.Kind
 	for _, check := range []func(*Draft) error{k.takeName, k.takeTarget, k.takeThings, k.takeSteps, k.takeNumbers} {
@@ -133,14 +132,14 @@ func (k *kept) fill(d *Draft, now time.Time) (secret bool, err error) {
 func (k *kept) takeName(d *Draft) error {
 	k.Name = strings.TrimSpace(d.Name)
 	if n := len(k.Name); n > maxName || strings.ContainsFunc(k.Name, unicode.IsControl) {
-		return invalid("/name", "a name has at most %d bytes and no control characters", maxName)
+		return realtime.Wrong("channel_name", "a name has at most {max} bytes and no control characters", "max", maxName).In("/name")
 	}
 	switch k.Locale = d.Locale; d.Locale {
 	case "":
 		k.Locale = "en"
 	case "en", "vi":
 	default:
-		return invalid("/locale", "the locale is en or vi")
+		return realtime.Wrong("locale", "the locale is en or vi").In("/locale")
 	}
 	return nil
 }
@@ -148,13 +147,13 @@ func (k *kept) takeName(d *Draft) error {
 func (k *kept) takeTarget(d *Draft) error {
 	if k.Kind == Webhook {
 		if len(d.Addresses) > 0 {
-			return invalid("/addresses", "a webhook has a url and no addresses")
+			return realtime.Wrong("webhook_addresses", "a webhook has a url and no addresses").In("/addresses")
 		}
 		k.URL = d.URL
 		return checkURL(d.URL)
 	}
 	if d.URL != "" {
-		return invalid("/url", "an e-mail has addresses and no url")
+		return realtime.Wrong("email_url", "an e-mail has addresses and no url").In("/url")
 	}
 	if n := len(d.Addresses); n < 1 || n > maxAddresses {
 		return beyond("/addresses", n, 1, maxAddresses)
@@ -163,10 +162,10 @@ func (k *kept) takeTarget(d *Draft) error {
 	for i, a := range d.Addresses {
 		at := fmt.Sprintf("/addresses/%d", i)
 		if err := checkAddress(a); err != nil {
-			return invalid(at, "%s", err)
+			return err.In(at)
 		}
 		if slices.Contains(k.Addresses, a) {
-			return invalid(at, "%s stands there twice", a)
+			return realtime.Wrong("twice", "{what} stands there twice", "what", a).In(at)
 		}
 		k.Addresses = append(k.Addresses, a)
 	}
@@ -179,26 +178,26 @@ func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case text == "":
-		return invalid("/url", "a webhook needs a url, such as https://hooks.example.com/alarms")
+		return realtime.Wrong("url_missing", "a webhook needs a url, such as https://hooks.example.com/alarms").In("/url")
 	case len(text) > maxURL:
-		return invalid("/url", "a url has at most %d bytes", maxURL)
+		return realtime.Wrong("url_long", "a url has at most {max} bytes", "max", maxURL).In("/url")
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
-		return invalid("/url", "that is no address of the web: want http:// or https:// and a host")
+		return realtime.Wrong("url", "that is no address of the web: want http:// or https:// and a host").In("/url")
 	case u.User != nil:
-		return invalid("/url", "a user and a password in a url would be shown to everybody who reads this list; receivers check the signature instead")
+		return realtime.Wrong("url_user", "a user and a password in a url would be shown to everybody who reads this list; receivers check the signature instead").In("/url")
 	case u.Fragment != "":
-		return invalid("/url", "what follows # is never sent; leave it out")
+		return realtime.Wrong("url_fragment", "what follows # is never sent; leave it out").In("/url")
 	}
 	return nil
 }
 
 // checkAddress accepts the bare address of one mailbox, in letters that every
 // mail server takes.
-func checkAddress(text string) error {
+func checkAddress(text string) *realtime.Problem {
 	a, err := mail.ParseAddress(text)
 	ascii := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 	if err != nil || a.Address != text || a.Name != "" || !ascii || len(text) > 254 || strings.ContainsAny(text, "\"<>(),;:\\[]") {
-		return fmt.Errorf("%q is no address of a mailbox: want one such as ana@example.com", clip(text, 80))
+		return realtime.Wrong("mailbox", `"{address}" is no address of a mailbox: want one such as ana@example.com`, "address", clip(text, 80))
 	}
 	return nil
 }
@@ -208,8 +207,9 @@ func (k *kept) takeThings(d *Draft) error {
 		return beyond("/things", len(d.Things), 0, maxThings)
 	}
 	for i, p := range d.Things {
-		if err := realtime.CheckPattern(p); err != nil {
-			return invalid(fmt.Sprintf("/things/%d", i), "%s", err)
+		var bad *realtime.Problem
+		if errors.As(realtime.CheckPattern(p), &bad) {
+			return bad.Of(realtime.CodeInvalid).In(fmt.Sprintf("/things/%d", i))
 		}
 	}
 	k.Things = d.Things
@@ -222,15 +222,15 @@ func (k *kept) takeSteps(d *Draft) error {
 		k.Steps = []string{realtime.AlarmRaised, realtime.AlarmCleared}
 	}
 	if len(k.Steps) == 0 {
-		return invalid("/steps", "name at least one step: %s", strings.Join(steps, ", "))
+		return realtime.Wrong("steps_none", "name at least one step: {steps}", "steps", strings.Join(steps, ", ")).In("/steps")
 	}
 	for i, s := range k.Steps {
 		at := fmt.Sprintf("/steps/%d", i)
 		if !slices.Contains(steps, s) {
-			return invalid(at, "%q is no step of an alarm; those are %s", clip(s, 40), strings.Join(steps, ", "))
+			return realtime.Wrong("step", `"{step}" is no step of an alarm; those are {steps}`, "step", clip(s, 40), "steps", strings.Join(steps, ", ")).In(at)
 		}
 		if slices.Contains(k.Steps[:i], s) {
-			return invalid(at, "%s stands there twice", s)
+			return realtime.Wrong("twice", "{what} stands there twice", "what", s).In(at)
 		}
 	}
 	return nil
@@ -257,14 +257,14 @@ func (k *kept) takeSecret(d *Draft, now time.Time) (fresh bool, err error) {
 	next := d.Secret
 	switch {
 	case k.Kind != Webhook && next != "":
-		return false, invalid("/secret", "only webhooks are signed")
+		return false, realtime.Wrong("secret_email", "only webhooks are signed").In("/secret")
 	case k.Kind != Webhook || next == "" && k.Secret != "":
 		return false, nil
 	case next == "" || next == NewSecret:
 		next = makeSecret()
 	default:
 		if _, err := keyOf(next); err != nil {
-			return false, invalid("/secret", "%s", err)
+			return false, realtime.Wrong("secret", "{why}", "why", err.Error()).In("/secret")
 		}
 	}
 	if next == k.Secret {

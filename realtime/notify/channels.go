@@ -47,7 +47,7 @@ func (n *Notify) Get(ctx context.Context, key string) (Channel, error) {
 func (n *Notify) read(ctx context.Context, key string) (*kept, uint64, error) {
 	value, revision, err := n.cfg.Channels.GetRevision(ctx, key)
 	if errors.Is(err, n.cfg.Missing) || err == nil && len(value) == 0 {
-		return nil, 0, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("there is no channel %s", clip(key, 80))}
+		return nil, 0, realtime.Wrong("no_channel", "there is no channel {channel}", "channel", clip(key, 80)).Of(realtime.CodeNotFound)
 	}
 	if err != nil {
 		return nil, 0, err
@@ -86,7 +86,7 @@ func (n *Notify) Add(ctx context.Context, by string, d Draft) (Channel, error) {
 		return Channel{}, err
 	}
 	if len(all) >= maxChannels {
-		return Channel{}, &realtime.Problem{Code: realtime.CodeConflict, Message: fmt.Sprintf("there are %d channels already", maxChannels)}
+		return Channel{}, realtime.Wrong("channels_many", "there are {max} channels already", "max", maxChannels).Of(realtime.CodeConflict)
 	}
 	value, err := json.Marshal(k)
 	if err != nil {
@@ -106,7 +106,7 @@ func (n *Notify) Add(ctx context.Context, by string, d Draft) (Channel, error) {
 // can says whether this server can send what a channel wants.
 func (n *Notify) can(k *kept) error {
 	if n.senders[k.Kind] == nil {
-		return &realtime.Problem{Code: realtime.CodeConflict, At: "/kind", Message: noMail}
+		return &realtime.Problem{Code: realtime.CodeConflict, At: "/kind", Message: noMail, Reason: "no_mail"}
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (n *Notify) edit(ctx context.Context, key string, fn func(k *kept) error) (
 			return nil, err
 		}
 	}
-	return nil, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change this channel all the time; try again"}
+	return nil, realtime.Wrong("channel_busy", "others change this channel all the time; try again").Of(realtime.CodeConflict)
 }
 
 // Remove takes a channel away, with what it has waiting.

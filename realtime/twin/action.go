@@ -2,8 +2,6 @@ package twin
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 
 	"echotwin/realtime"
@@ -58,11 +56,11 @@ func (d *description) readActions(doc map[string]any) *realtime.Problem {
 		case stop == "":
 			return nil
 		case d.actions[stop] == nil:
-			return at(place+"/echotwin:cancel", fmt.Errorf("there is no action %q", clip(stop)))
+			return at(place+"/echotwin:cancel", realtime.Wrong("no_action_named", `there is no action "{name}"`, "name", clip(stop)))
 		case stop == name:
-			return at(place+"/echotwin:cancel", errors.New("an action cannot stop itself"))
+			return at(place+"/echotwin:cancel", realtime.Wrong("stop_self", "an action cannot stop itself"))
 		case d.actions[stop].check(nil) != nil:
-			return at(place+"/echotwin:cancel", fmt.Errorf("%s cannot stop anything, since it needs an input", clip(stop)))
+			return at(place+"/echotwin:cancel", realtime.Wrong("stop_input", "{name} cannot stop anything, since it needs an input", "name", clip(stop)))
 		}
 		return nil
 	})
@@ -75,18 +73,18 @@ func (t *Twins) action(id, name string) (*action, *realtime.Problem) {
 	th := t.things[id]
 	switch {
 	case th == nil:
-		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
+		return nil, realtime.Wrong("no_thing", "there is no thing {thing}", "thing", id).Of(realtime.CodeNotFound)
 	case th.td == nil:
-		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: id + " is not described, so nothing is known that it could be asked to do"}
+		return nil, realtime.Wrong("undescribed", "{thing} is not described, so nothing is known that it could be asked to do", "thing", id).Of(realtime.CodeNotFound)
 	case strings.HasPrefix(name, writePrefix):
 		return th.writing(strings.TrimPrefix(name, writePrefix))
 	case th.td.actions[name] != nil:
 		return th.td.actions[name], nil
 	case len(th.td.actions) == 0:
-		return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: id + " has no actions"}
+		return nil, realtime.Wrong("no_actions", "{thing} has no actions", "thing", id).Of(realtime.CodeNotFound)
 	}
 	known, _ := th.td.doc["actions"].(map[string]any)
-	return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("%s has no action %s, only %s", id, name, strings.Join(names(known), ", "))}
+	return nil, realtime.Wrong("no_action", "{thing} has no action {action}, only {known}", "thing", id, "action", name, "known", strings.Join(names(known), ", ")).Of(realtime.CodeNotFound)
 }
 
 // check says what is wrong with a canonical input, or nil.
@@ -95,9 +93,9 @@ func (a *action) check(in json.RawMessage) *realtime.Problem {
 	case a.input == nil && (in == nil || string(in) == "{}"):
 		return nil
 	case a.input == nil:
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/input", Message: a.name + " takes no input"}
+		return realtime.Wrong("no_input", "{action} takes no input", "action", a.name).In("/input")
 	case in == nil:
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/input", Message: "the input is missing"}
+		return realtime.Wrong("input_missing", "the input is missing").In("/input")
 	}
 	v, err := decode(in)
 	if err != nil {
@@ -110,9 +108,9 @@ func (a *action) check(in json.RawMessage) *realtime.Problem {
 func (a *action) weigh(i realtime.Invocation) *realtime.Problem {
 	switch {
 	case a.risk == realtime.RiskConfirm && !i.Confirm:
-		return &realtime.Problem{Code: realtime.CodeConfirm, At: "/confirm", Message: a.name + " is only done when it is confirmed: review it and say confirm true"}
+		return realtime.Wrong("confirm", "{action} is only done when it is confirmed: review it and say confirm true", "action", a.name).Of(realtime.CodeConfirm).In("/confirm")
 	case a.risk == realtime.RiskHigh && strings.TrimSpace(i.Reason) == "":
-		return &realtime.Problem{Code: realtime.CodeReason, At: "/reason", Message: a.name + " is of high risk and is only done for a reason: say it as reason"}
+		return realtime.Wrong("reason", "{action} is of high risk and is only done for a reason: say it as reason", "action", a.name).Of(realtime.CodeReason).In("/reason")
 	}
 	return nil
 }

@@ -166,5 +166,5 @@ func (t *Twins) crowded(id string, p *place, values []realtime.Value) (over []in
 // full is the problem of a thing that has no place.
 func (t *Twins) full() *realtime.Problem {
 	most := float64(t.cfg.MaxThings)
-	return &realtime.Problem{Code: realtime.CodeTooMany, Maximum: &most, Message: fmt.Sprintf("there are %d things, and no more are taken: remove one that is not needed", t.cfg.MaxThings)}
+	return &realtime.Problem{Code: realtime.CodeTooMany, Maximum: &most, Message: fmt.Sprintf("there are %d things, and no more are taken: remove one that is not needed", t.cfg.MaxThings), Reason: "things_many", Args: realtime.Said("max", t.cfg.MaxThings)}
 }

@@ -30,13 +30,13 @@ func (t *Twins) ShelveAlarm(ctx context.Context, id, user, reason string, d time
 		return realtime.AlarmState{}, &realtime.Problem{Code: realtime.CodeOutOfRange, At: "/seconds", Minimum: &lo, Maximum: &hi, Message: fmt.Sprintf("an alarm is shelved for 1 to %v seconds", hi)}
 	}
 	if reason = strings.TrimSpace(reason); reason == "" {
-		return realtime.AlarmState{}, &realtime.Problem{Code: realtime.CodeReason, At: "/reason", Message: "say why the alarm is shelved"}
+		return realtime.AlarmState{}, realtime.Wrong("shelve_why", "say why the alarm is shelved").Of(realtime.CodeReason).In("/reason")
 	}
 	if err := checkText("reason", reason); err != nil {
 		return realtime.AlarmState{}, err
 	}
 	if al, ok := t.AlarmState(id); ok && !al.Stands() {
-		return al, &realtime.Problem{Code: realtime.CodeConflict, Message: "the alarm does not stand any more"}
+		return al, realtime.Wrong("alarm_over", "the alarm does not stand any more").Of(realtime.CodeConflict)
 	}
 	return one(t.askAlarms(ctx, realtime.AlarmShelved, alarmStep{User: user, Text: reason, Until: t.cfg.Now().Add(d).UnixMilli()}, id))
 }
@@ -55,7 +55,7 @@ func one(list []realtime.AlarmState, err error) (realtime.AlarmState, error) {
 
 func checkText(name, text string) error {
 	if len(text) > maxComment {
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/" + name, Message: fmt.Sprintf("the %s has more than %d bytes", name, maxComment)}
+		return realtime.Wrong("comment_long", "the {what} has more than {max} bytes", "what", name, "max", maxComment).In("/" + name)
 	}
 	return nil
 }

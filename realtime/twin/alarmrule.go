@@ -2,8 +2,6 @@ package twin
 
 import (
 	"crypto/sha256"
-	"errors"
-	"fmt"
 	"math"
 	"strings"
 
@@ -128,7 +126,7 @@ func (d *description) readAlarms(doc map[string]any) *realtime.Problem {
 	return members(map[string]any{"events": events}, "events", func(name, _ string, m map[string]any) *realtime.Problem {
 		event, ok := known[name].(map[string]any)
 		if !ok {
-			return at(place+"/events/"+escape(name), fmt.Errorf("the thing has no event %s", clip(name)))
+			return at(place+"/events/"+escape(name), realtime.Wrong("no_event", "the thing has no event {name}", "name", clip(name)))
 		}
 		title, _ := event["title"].(string)
 		if title == "" {
@@ -148,7 +146,7 @@ func (d *description) readLimits(name, place string, m map[string]any) *realtime
 	s := d.props[name]
 	for _, r := range list {
 		if (r.limited() || r.rule == ruleRate) && r.toward == "" && s.kind != kindNumber && s.kind != kindInteger {
-			return at(place+"/"+r.rule, fmt.Errorf("a limit is for a number or an integer, and %s is %s", clip(name), s.kind))
+			return at(place+"/"+r.rule, realtime.Wrong("limit_kind", "a limit is for a number or an integer, and {name} is {kind}", "name", clip(name), "kind", s.kind))
 		}
 		d.alarms = append(d.alarms, r.of(d.id, s))
 	}
@@ -178,7 +176,7 @@ func readLimits(name, place string, m map[string]any) (list []*alarmRule, proble
 		}
 		limit := float(m[l.rule], 0)
 		if limit <= below {
-			return nil, at(place+"/"+l.rule, fmt.Errorf("%s %v is not above %s %v; the order is lowLow, low, high, highHigh", l.rule, limit, under, below))
+			return nil, at(place+"/"+l.rule, realtime.Wrong("limit_order", "{name} {limit} is not above {other} {below}; the order is lowLow, low, high, highHigh", "name", l.rule, "limit", limit, "other", under, "below", below))
 		}
 		below, under = limit, l.rule
 		add(l.rule, limit, l.priority)
@@ -189,7 +187,7 @@ func readLimits(name, place string, m map[string]any) (list []*alarmRule, proble
 		}
 	}
 	if m["predict"] != nil && under == "" {
-		return nil, at(place+"/predict", errors.New("there is no limit that could be predicted"))
+		return nil, at(place+"/predict", realtime.Wrong("predict_nothing", "there is no limit that could be predicted"))
 	}
 	if rate, ok := m["rate"].(map[string]any); ok {
 		add(ruleRate, float(rate["max"], 0), 2).over = int64(1000 * float(rate["over"], 1))
@@ -200,7 +198,7 @@ func readLimits(name, place string, m map[string]any) (list []*alarmRule, proble
 	}
 	if below := float(m["low"], float(m["lowLow"], math.Inf(-1))); base.hysteresis > 0 {
 		if above := float(m["high"], float(m["highHigh"], math.Inf(1))); above-below <= base.hysteresis {
-			return nil, at(place+"/hysteresis", errors.New("the hysteresis reaches from one limit to the other, so an alarm could never clear"))
+			return nil, at(place+"/hysteresis", realtime.Wrong("hysteresis_wide", "the hysteresis reaches from one limit to the other, so an alarm could never clear"))
 		}
 	}
 	return list, nil

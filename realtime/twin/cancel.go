@@ -71,7 +71,7 @@ func (t *Twins) Cancel(ctx context.Context, w Cancellation) (Cancelled, error) {
 }
 
 func tooLate(c *command) *realtime.Problem {
-	return &realtime.Problem{Code: realtime.CodeConflict, Message: fmt.Sprintf("command %s has ended already: %s", c.ID, c.Status)}
+	return realtime.Wrong("command_ended", "command {cmd} has ended already: {status}", "cmd", c.ID, "status", c.Status).Of(realtime.CodeConflict)
 }
 
 // stop asks the device to stop, when its description says how.

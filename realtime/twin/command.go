@@ -154,11 +154,11 @@ func (t *Twins) understand(i realtime.Invocation) (command, *realtime.Problem) {
 	t.mu.RUnlock()
 	switch {
 	case t.cfg.Log == nil || t.cfg.Devices == nil:
-		return c, &realtime.Problem{Code: realtime.CodeUnavailable, Message: "no device can be reached from here"}
+		return c, realtime.Wrong("no_devices", "no device can be reached from here").Of(realtime.CodeUnavailable)
 	case t.life.Err() != nil:
 		return c, stopping()
 	case open >= maxOpen:
-		return c, &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("%d commands are under way already", open)}
+		return c, realtime.Wrong("commands_many", "{n} commands are under way already", "n", open).Of(realtime.CodeTooMany)
 	}
 	var problem *realtime.Problem
 	c.Input, problem = canonical(i.Input)
@@ -180,10 +180,10 @@ func limits(i realtime.Invocation) *realtime.Problem {
 		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/key", Message: fmt.Sprintf("key has more than %d bytes", maxKey)}
 	}
 	if len(i.Reason) > maxReason {
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: "/reason", Message: fmt.Sprintf("the reason has more than %d bytes", maxReason)}
+		return realtime.Wrong("reason_long", "the reason has more than {max} bytes", "max", maxReason).In("/reason")
 	}
 	if len(i.Input) > maxInput {
-		return &realtime.Problem{Code: realtime.CodeTooLarge, At: "/input", Message: fmt.Sprintf("the input has more than %d bytes", maxInput)}
+		return realtime.Wrong("input_size", "the input has more than {max} bytes", "max", maxInput).Of(realtime.CodeTooLarge).In("/input")
 	}
 	return nil
 }
@@ -260,8 +260,7 @@ func (t *Twins) locked(ctx context.Context, c command) *realtime.Problem {
 	} // else it was described anew since, and was in order when it was accepted
 	for i := range locks {
 		if problem := locks[i].problem(i); problem != nil {
-			problem.Message = "not sent: when it was accepted this held, and now: " + problem.Message
-			return problem
+			return realtime.Wrong("interlock_late", "not sent: when it was accepted this held, and now: {why}", "why", problem).Of(problem.Code).In(problem.At)
 		}
 	}
 	return nil
@@ -403,7 +402,7 @@ func (t *Twins) expire(ctx context.Context) {
 }
 
 func stopping() *realtime.Problem {
-	return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the server is stopping"}
+	return realtime.Wrong("stopping", "the server is stopping").Of(realtime.CodeUnavailable)
 }
 
 // unavailable is the problem behind a failure to store.
@@ -412,5 +411,5 @@ func unavailable(err error) error {
 	if errors.As(err, &p) {
 		return p
 	}
-	return &realtime.Problem{Code: realtime.CodeUnavailable, Message: "the log cannot store this now"}
+	return realtime.Wrong("unstorable", "the log cannot store this now").Of(realtime.CodeUnavailable)
 }

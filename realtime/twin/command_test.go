@@ -85,8 +85,12 @@ func TestAnInputIsCheckedAgainstTheDescription(t *testing.T) {
 		{"plant/new", "setSpeed", `{}`, realtime.Problem{Code: "not_found", Message: "plant/new is not described, so nothing is known that it could be asked to do"}},
 	} {
 		got, err := tw.Invoke(t.Context(), realtime.Invocation{Thing: tt.thing, Action: tt.action, Input: json.RawMessage(tt.input), User: "ana"})
-		if p := problem(t, err); !reflect.DeepEqual(*p, tt.want) {
-			t.Errorf("%s %s: got\n%+v\nwant\n%+v", tt.action, tt.input, *p, tt.want)
+		p := *problem(t, err)
+		if got.ErrorReason != p.Reason || p.Reason == "" || !reflect.DeepEqual(got.ErrorArgs, p.Args) {
+			t.Errorf("%s %s: the command says %s %v and the problem %s %v", tt.action, tt.input, got.ErrorReason, got.ErrorArgs, p.Reason, p.Args)
+		}
+		if p.Reason, p.Args = "", nil; !reflect.DeepEqual(p, tt.want) {
+			t.Errorf("%s %s: got\n%+v\nwant\n%+v", tt.action, tt.input, p, tt.want)
 		}
 		if got.Status != realtime.Rejected || got.Error != tt.want.Message {
 			t.Errorf("%s %s: got %+v", tt.action, tt.input, got)

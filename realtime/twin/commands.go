@@ -61,7 +61,7 @@ func (c command) left(now time.Time) time.Duration { return stamp(c.Deadline).Su
 
 func (c command) rejected(p *realtime.Problem) command {
 	c.Status, c.Problem, c.Ground = realtime.Rejected, p, realtime.Ground{}
-	c.Trouble = realtime.Trouble{Error: p.Message, ErrorCode: p.Code}
+	c.Trouble = realtime.Trouble{Error: p.Message, ErrorCode: p.Code, ErrorReason: p.Reason, ErrorArgs: p.Args}
 	return c
 }
 

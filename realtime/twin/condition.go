@@ -2,7 +2,6 @@ package twin
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -153,16 +152,16 @@ func compare(op string, got, want float64) bool {
 // the place in the text.
 func ParseCondition(text string) (*Condition, error) {
 	if len(text) > maxCondition {
-		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a condition has at most %d bytes", maxCondition)}
+		return nil, realtime.Wrong("condition_size", "a condition has at most {max} bytes", "max", maxCondition).Of(realtime.CodeTooLarge)
 	}
 	if !utf8.ValidString(text) {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, Message: "a condition is text in UTF-8"}
+		return nil, realtime.Wrong("condition_utf8", "a condition is text in UTF-8")
 	}
 	p := &conditionParser{text: text, out: &Condition{text: text}}
 	p.next()
 	root, err := p.either()
 	if err == nil && p.token != "" {
-		err = p.wrong("want and, or, or the end")
+		err = p.wrong("condition_end", "at character {char}, {got}: want and, or, or the end")
 	}
 	if err != nil {
 		return nil, err
@@ -183,12 +182,14 @@ type conditionParser struct {
 	end   int
 }
 
-func (p *conditionParser) wrong(what string) error {
+// wrong is a problem with the token that is read; text says with {char} and {got}
+// where and which.
+func (p *conditionParser) wrong(reason, text string, pairs ...any) error {
 	got := "the end"
 	if p.token != "" {
 		got = strconv.Quote(clip(p.token))
 	}
-	return &realtime.Problem{Code: realtime.CodeInvalid, Message: fmt.Sprintf("at character %d, %s: %s", utf8.RuneCountInString(p.text[:p.start])+1, got, what)}
+	return realtime.Wrong(reason, text, append(pairs, "char", utf8.RuneCountInString(p.text[:p.start])+1, "got", got)...)
 }
 
 func wordByte(c byte) bool {
@@ -271,7 +272,7 @@ func (p *conditionParser) single() (node, error) {
 		return nil, err
 	}
 	if p.token != ")" {
-		return nil, p.wrong("want )")
+		return nil, p.wrong("condition_bracket", "at character {char}, {got}: want )")
 	}
 	p.next()
 	return n, nil
@@ -280,11 +281,11 @@ func (p *conditionParser) single() (node, error) {
 func (p *conditionParser) comparison() (node, error) {
 	c := &comparison{}
 	if p.count++; p.count > maxComparisons {
-		return nil, p.wrong(fmt.Sprintf("a condition has at most %d comparisons", maxComparisons))
+		return nil, p.wrong("condition_long", "at character {char}, {got}: a condition has at most {max} comparisons", "max", maxComparisons)
 	}
 	ref, ok := reference(p.token)
 	if !ok {
-		return nil, p.wrong("want a property, such as speed or plant/line1/guard:closed")
+		return nil, p.wrong("condition_property", "at character {char}, {got}: want a property, such as speed or plant/line1/guard:closed")
 	}
 	c.Reference = ref
 	p.next()
@@ -293,7 +294,7 @@ func (p *conditionParser) comparison() (node, error) {
 		c.op = "="
 	case "=", "!=", ">", ">=", "<", "<=":
 	default:
-		return nil, p.wrong("want one of = != > >= < <=")
+		return nil, p.wrong("condition_operator", "at character {char}, {got}: want one of = != > >= < <=")
 	}
 	p.next()
 	if err := p.want(c); err != nil {
@@ -313,15 +314,15 @@ func (p *conditionParser) comparison() (node, error) {
 func (p *conditionParser) want(c *comparison) error {
 	switch f, err := strconv.ParseFloat(p.token, 64); {
 	case p.token == "":
-		return p.wrong("want a number, true, false or a word")
+		return p.wrong("condition_value", "at character {char}, {got}: want a number, true, false or a word")
 	case p.token[0] == '"':
 		var s string
 		if json.Unmarshal([]byte(p.token), &s) != nil {
-			return p.wrong("this is no JSON string")
+			return p.wrong("condition_text", "at character {char}, {got}: this is no JSON string")
 		}
 		c.want = s
 	case !wordByte(p.token[0]):
-		return p.wrong("want a number, true, false or a word")
+		return p.wrong("condition_value", "at character {char}, {got}: want a number, true, false or a word")
 	case err == nil && !math.IsInf(f, 0) && !math.IsNaN(f):
 		c.want = f
 	case p.token == "true" || p.token == "false":
@@ -330,7 +331,7 @@ func (p *conditionParser) want(c *comparison) error {
 		c.want = p.token
 	}
 	if _, ok := c.want.(float64); !ok && c.op != "=" && c.op != "!=" {
-		return p.wrong(c.op + " compares with a number only")
+		return p.wrong("condition_number", "at character {char}, {got}: {op} compares with a number only", "op", c.op)
 	}
 	return nil
 }

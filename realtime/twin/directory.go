@@ -77,16 +77,13 @@ type Match struct {
 
 // check says whether the condition holds of what the store has; tag tells of what.
 func (m Match) check(exists bool, tag func() (string, error)) error {
-	changed := func(why string) error {
-		return &realtime.Problem{Code: realtime.CodeChanged, Message: why}
-	}
 	switch {
 	case m.None && exists:
-		return changed("it is described already")
+		return realtime.Wrong("td_there", "it is described already").Of(realtime.CodeChanged)
 	case m.Tags == nil:
 		return nil
 	case !exists:
-		return changed("there is no description here to be replaced")
+		return realtime.Wrong("td_gone", "there is no description here to be replaced").Of(realtime.CodeChanged)
 	case slices.Contains(m.Tags, "*"):
 		return nil
 	}
@@ -97,7 +94,7 @@ func (m Match) check(exists bool, tag func() (string, error)) error {
 	if slices.ContainsFunc(m.Tags, func(t string) bool { return sameTag(t, now) }) {
 		return nil
 	}
-	return changed("the description was changed since it was read; read it again")
+	return realtime.Wrong("td_changed", "the description was changed since it was read; read it again").Of(realtime.CodeChanged)
 }
 
 // Load takes what the store has: first its models, then, after between has
@@ -238,7 +235,7 @@ type asRead struct {
 // read reads a description as it was given.
 func (d *Directory) read(td []byte) (r asRead) {
 	if len(td) > maxDescription {
-		r.problem = &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a Thing Description has at most %d bytes", maxDescription)}
+		r.problem = realtime.Wrong("td_size", "a Thing Description has at most {max} bytes", "max", maxDescription).Of(realtime.CodeTooLarge)
 		return r
 	}
 	v, problem := unmarshal(td)

@@ -3,7 +3,6 @@ package twin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"echotwin/realtime"
@@ -33,7 +32,7 @@ func patched(patch []byte, urn, prefix string) (func(old []byte) ([]byte, error)
 	}
 	return func(old []byte) ([]byte, error) {
 		if old == nil {
-			return nil, &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("%s has no description to be changed; PUT gives it one", strings.TrimPrefix(urn, prefix))}
+			return nil, realtime.Wrong("td_none", "{id} has no description to be changed; PUT gives it one", "id", strings.TrimPrefix(urn, prefix)).Of(realtime.CodeNotFound)
 		}
 		doc, err := decode(old)
 		if err != nil {
@@ -64,7 +63,7 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 		return err
 	}
 	if _, ok := d.cfg.Twins.Tag(id); !ok && td == nil || td == nil && keep {
-		return &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no thing " + id}
+		return realtime.Wrong("no_thing", "there is no thing {thing}", "thing", id).Of(realtime.CodeNotFound)
 	}
 	if err := m.check(td != nil, func() (string, error) { return d.tag(id, td) }); err != nil {
 		return err
@@ -96,7 +95,7 @@ func (d *Directory) Remove(ctx context.Context, id string, m Match, keep bool) e
 func (d *Directory) erase(ctx context.Context, key string, revision uint64) error {
 	err := d.cfg.Store.DeleteRevision(ctx, key, revision)
 	if errors.Is(err, d.cfg.Changed) {
-		return &realtime.Problem{Code: realtime.CodeChanged, Message: "the description was changed just now; read it again"}
+		return realtime.Wrong("td_changed_now", "the description was changed just now; read it again").Of(realtime.CodeChanged)
 	}
 	if err == nil {
 		delete(d.applied, key)
@@ -125,7 +124,7 @@ func (d *Directory) again(try func() (bool, error)) (created bool, err error) {
 			return created, err
 		}
 	}
-	return false, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change this description all the time; try again"}
+	return false, realtime.Wrong("td_busy", "others change this description all the time; try again").Of(realtime.CodeConflict)
 }
 
 func (d *Directory) try(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {
@@ -166,7 +165,7 @@ func (d *Directory) try(ctx context.Context, id string, m Match, next func(old [
 // roomFor says whether there may be one more thing, and of this model.
 func (d *Directory) roomFor(r asRead) error {
 	if in := r.made; in != nil && d.count[in.model] >= maxInstances && (d.made[in.id] == nil || d.made[in.id].model != in.model) {
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("%d things are made of %s already", maxInstances, in.model)}
+		return realtime.Wrong("model_full", "{max} things are made of {model} already", "max", maxInstances, "model", in.model).Of(realtime.CodeTooMany)
 	}
 	return d.cfg.Twins.room(r.doc.id)
 }
@@ -254,7 +253,7 @@ func withID(b []byte, urn, prefix string) ([]byte, error) {
 	}
 	given, ok := doc["id"].(string)
 	if doc["id"] != nil && (!ok || strings.TrimPrefix(given, prefix) != strings.TrimPrefix(urn, prefix)) {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, At: "/id", Message: fmt.Sprintf("the id is not that of what is at this place: %s, or leave it out", urn)}
+		return nil, realtime.Wrong("td_id", "the id is not that of what is at this place: {id}, or leave it out", "id", urn).In("/id")
 	}
 	if doc["id"] != nil {
 		return b, nil

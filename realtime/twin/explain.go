@@ -3,7 +3,6 @@ package twin
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"math"
 	"math/big"
 	"net/url"
@@ -26,7 +25,7 @@ func (s *schema) explain(e *jsonschema.ValidationError, at string) *realtime.Pro
 	})
 	p := s.problem(all[0], at)
 	if n := len(all) - 1; n > 0 {
-		p.Message += fmt.Sprintf(" (and %d more)", n)
+		p = p.Beside("more", n, " (and {more} more)")
 	}
 	return p
 }
@@ -58,43 +57,52 @@ func (s *schema) problem(e *jsonschema.ValidationError, at string) *realtime.Pro
 		name = clip(part)
 	}
 	node := s.node(e.SchemaURL)
+	wrong := func(reason, text string, pairs ...any) {
+		said := realtime.Wrong(reason, text, append(pairs, "name", name)...)
+		p.Message, p.Reason, p.Args = said.Message, said.Reason, said.Args
+	}
 	switch k := e.ErrorKind.(type) {
 	case *fault.Type:
-		p.Message = fmt.Sprintf("%s is %s, want %s", name, article(k.Got), article(strings.Join(k.Want, " or ")))
+		wrong("type", "{name} is {got}, want {want}", "got", article(k.Got), "want", article(strings.Join(k.Want, " or ")))
 	case *fault.Required:
 		p.At += "/" + escape(k.Missing[0])
-		p.Message = clip(k.Missing[0]) + " is missing"
+		name = clip(k.Missing[0])
+		wrong("missing", "{name} is missing")
 	case *fault.AdditionalProperties:
 		p.At += "/" + escape(k.Properties[0])
-		p.Message = fmt.Sprintf("%s is not known here, only %s", clip(k.Properties[0]), strings.Join(names(node["properties"]), ", "))
+		name = clip(k.Properties[0])
+		wrong("unknown", "{name} is not known here, only {known}", "known", strings.Join(names(node["properties"]), ", "))
 	case *fault.Minimum:
-		outOfRange(p, node, name, k.Got, "below the minimum", k.Want)
+		wrong("below", "{name} {got} is below the minimum {limit}", "got", json.Number(plain(k.Got)), "limit", json.Number(plain(k.Want)))
+		outOfRange(p, node)
 	case *fault.Maximum:
-		outOfRange(p, node, name, k.Got, "above the maximum", k.Want)
+		wrong("above", "{name} {got} is above the maximum {limit}", "got", json.Number(plain(k.Got)), "limit", json.Number(plain(k.Want)))
+		outOfRange(p, node)
 	case *fault.ExclusiveMinimum:
-		outOfRange(p, node, name, k.Got, "not above", k.Want)
+		wrong("not_above", "{name} {got} is not above {limit}", "got", json.Number(plain(k.Got)), "limit", json.Number(plain(k.Want)))
+		outOfRange(p, node)
 	case *fault.ExclusiveMaximum:
-		outOfRange(p, node, name, k.Got, "not below", k.Want)
+		wrong("not_below", "{name} {got} is not below {limit}", "got", json.Number(plain(k.Got)), "limit", json.Number(plain(k.Want)))
+		outOfRange(p, node)
 	case *fault.MultipleOf:
-		p.Message = fmt.Sprintf("%s %s is not a multiple of %s", name, plain(k.Got), plain(k.Want))
+		wrong("multiple", "{name} {got} is not a multiple of {step}", "got", json.Number(plain(k.Got)), "step", json.Number(plain(k.Want)))
 	case *fault.Enum:
-		p.Message = fmt.Sprintf("%s is not one of %s", name, list(k.Want))
+		wrong("enum", "{name} is not one of {values}", "values", list(k.Want))
 	case *fault.Const:
-		p.Message = fmt.Sprintf("%s is not %s", name, list([]any{k.Want}))
+		wrong("const", "{name} is not {value}", "value", list([]any{k.Want}))
 	case *fault.OneOf:
-		p.Message = name + " does not fit exactly one of the allowed shapes"
+		wrong("one_of", "{name} does not fit exactly one of the allowed shapes")
 	default:
 		word := strings.Join(e.ErrorKind.KeywordPath(), "/")
-		p.Message = fmt.Sprintf("%s does not satisfy %s %s", name, word, list([]any{node[word]}))
+		wrong("keyword", "{name} does not satisfy {word} {value}", "word", word, "value", list([]any{node[word]}))
 	}
 	return p
 }
 
 // outOfRange says both limits, whichever was broken: who gets the one wrong
 // should not have to find the other by trying.
-func outOfRange(p *realtime.Problem, node map[string]any, name string, got *big.Rat, broken string, limit *big.Rat) {
+func outOfRange(p *realtime.Problem, node map[string]any) {
 	p.Code = realtime.CodeOutOfRange
-	p.Message = fmt.Sprintf("%s %s is %s %s", name, plain(got), broken, plain(limit))
 	p.Minimum = bound(math.Max, node, "minimum", "exclusiveMinimum")
 	p.Maximum = bound(math.Min, node, "maximum", "exclusiveMaximum")
 }

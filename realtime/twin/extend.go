@@ -52,17 +52,17 @@ func (r *resolver) model(name string) *model {
 // other is a model that the one being made whole uses at this place.
 func (r *resolver) other(name, place string) (map[string]any, *realtime.Problem) {
 	if slices.Contains(r.open, name) {
-		return nil, at(place, fmt.Errorf("the models go in a circle: %s", strings.Join(append(r.open, name), " → ")))
+		return nil, at(place, realtime.Wrong("tm_circle", "the models go in a circle: {models}", "models", strings.Join(append(r.open, name), " → ")))
 	}
 	if len(r.open) >= maxExtends {
-		return nil, at(place, fmt.Errorf("at most %d models stand behind one another", maxExtends))
+		return nil, at(place, realtime.Wrong("tm_behind", "at most {max} models stand behind one another", "max", maxExtends))
 	}
 	m := r.model(name)
 	switch {
 	case m == nil:
-		return nil, at(place, fmt.Errorf("there is no model %s", name))
+		return nil, at(place, realtime.Wrong("no_model", "there is no model {model}", "model", name))
 	case m.problem != nil:
-		return nil, at(place, fmt.Errorf("the model %s is wrong: %s", name, m.problem.Message))
+		return nil, at(place, realtime.Wrong("model_wrong", "the model {model} is wrong: {why}", "model", name, "why", m.problem))
 	}
 	return m.whole, nil
 }
@@ -147,7 +147,7 @@ func (r *resolver) ref(ref any, over, doc map[string]any, place string, depth in
 		}
 	}
 	if _, ok := v.(map[string]any); !ok {
-		return nil, at(place, fmt.Errorf("%s is no object", clip(pointer)))
+		return nil, at(place, realtime.Wrong("no_object", "{pointer} is no object", "pointer", clip(pointer)))
 	}
 	merged, ok := mergePatch(v, over, 0)
 	if !ok {

@@ -195,7 +195,7 @@ func (d *Directory) Unfix(ctx context.Context, source string, k Key) error {
 func (d *Directory) free(key string) error {
 	what := strings.TrimPrefix(key, modelKey)
 	if source := d.fixed[key]; source != "" {
-		return &realtime.Problem{Code: realtime.CodeConflict, Message: fmt.Sprintf("%s is described by %s and can be changed only there", what, source)}
+		return realtime.Wrong("fixed", "{what} is described by {source} and can be changed only there", "what", what, "source", source).Of(realtime.CodeConflict)
 	}
 	return nil
 }

@@ -1,8 +1,6 @@
 package twin
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,12 +36,12 @@ func readInstance(v any) (*instance, *realtime.Problem) {
 	name, ok := doc[modelMember]
 	if !ok {
 		if doc[valuesMember] != nil {
-			return nil, at(valuesAt, fmt.Errorf("values are of a model, and %s names none", modelMember))
+			return nil, at(valuesAt, realtime.Wrong("values_of_none", "values are of a model, and {member} names none", "member", modelMember))
 		}
 		return nil, nil
 	}
 	if isModel(doc) {
-		return nil, at("/"+modelMember, errors.New("a model is not made of another; it extends it, by a link"))
+		return nil, at("/"+modelMember, realtime.Wrong("model_of_model", "a model is not made of another; it extends it, by a link"))
 	}
 	text, _ := name.(string)
 	in := &instance{doc: doc}
@@ -66,10 +64,10 @@ func readInstance(v any) (*instance, *realtime.Problem) {
 // make is the description that the model makes of an instance.
 func (in *instance) make(m *model) (*description, *realtime.Problem) {
 	if m == nil {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, At: "/" + modelMember, Message: "there is no model " + in.model}
+		return nil, realtime.Wrong("no_model", "there is no model {model}", "model", in.model).In("/" + modelMember)
 	}
 	if m.problem != nil {
-		return nil, at("/"+modelMember, fmt.Errorf("the model %s is wrong: %s", m.id, m.problem.Message))
+		return nil, at("/"+modelMember, realtime.Wrong("model_wrong", "the model {model} is wrong: {why}", "model", m.id, "why", m.problem))
 	}
 	if problem := in.mayLeaveOut(m); problem != nil {
 		return nil, problem
@@ -109,7 +107,7 @@ func (in *instance) mayLeaveOut(m *model) *realtime.Problem {
 			place := "/" + sort + "/" + escape(name)
 			v, named := without[name]
 			if (named && v == nil || said && own == nil) && !slices.Contains(optional, place) {
-				return at(place, fmt.Errorf("a %s has it; only what its tm:optional names may be left out", m.id))
+				return at(place, realtime.Wrong("not_optional", "a {model} has it; only what its tm:optional names may be left out", "model", m.id))
 			}
 		}
 	}
@@ -154,11 +152,11 @@ func (in *instance) knows(m *model) *realtime.Problem {
 			continue
 		}
 		known := slices.Sorted(maps.Keys(m.names))
-		hint := "it has no placeholders"
-		if len(known) > 0 {
-			hint = "it has " + clip(strings.Join(known, ", "))
+		place := valuesAt + "/" + escape(name)
+		if len(known) == 0 {
+			return realtime.Wrong("no_placeholders", "{model} has no placeholder {name}; it has no placeholders", "model", m.id, "name", clip(name)).In(place)
 		}
-		return at(valuesAt+"/"+escape(name), fmt.Errorf("%s has no placeholder %s; %s", m.id, clip(name), hint))
+		return realtime.Wrong("no_placeholder", "{model} has no placeholder {name}; it has {known}", "model", m.id, "name", clip(name), "known", clip(strings.Join(known, ", "))).In(place)
 	}
 	return nil
 }
@@ -183,18 +181,15 @@ func (in *instance) finish(doc map[string]any, m *model) {
 // blame says which value made a description wrong, where one can be told from
 // its place.
 func (in *instance) blame(p *realtime.Problem, merged map[string]any) *realtime.Problem {
-	out := *p
 	if v, err := follow(merged, p.At); err == nil {
 		if text, ok := v.(string); ok {
 			if m := placeholder.FindStringSubmatch(text); m != nil {
-				out.At = valuesAt + "/" + escape(m[1])
-				out.Message = fmt.Sprintf("%s (at %s)", p.Message, clip(p.At))
-				return &out
+				return p.Beside("stands", clip(p.At), " (at {stands})").In(valuesAt + "/" + escape(m[1]))
 			}
 		}
 	}
 	if _, err := follow(in.doc, p.At); err != nil {
-		out.Message = fmt.Sprintf("%s (of the model %s)", p.Message, in.model)
+		return p.Beside("ofModel", in.model, " (of the model {ofModel})")
 	}
-	return &out
+	return p
 }

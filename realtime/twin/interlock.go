@@ -3,7 +3,6 @@ package twin
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,7 +30,7 @@ func readInterlocks(m map[string]any, place string) (out []interlock, problem *r
 		when, simple := o["when"].(string)
 		query, asked := o["promql"].(string)
 		if simple == asked {
-			return nil, at(place, errors.New("an interlock has either when or promql"))
+			return nil, at(place, realtime.Wrong("interlock_either", "an interlock has either when or promql"))
 		}
 		l := interlock{promql: query}
 		l.message, _ = o["message"].(string)
@@ -160,24 +159,24 @@ func (s *InterlockState) problem(n int) *realtime.Problem {
 	if s.Holds != nil && *s.Holds {
 		return nil
 	}
-	text := s.When + s.PromQL
+	text, place := s.When+s.PromQL, fmt.Sprintf("/interlocks/%d", n)
 	if s.Message != "" {
 		text = s.Message + " (" + text + ")"
 	}
 	if s.Holds == nil {
-		text += ": it is not known whether this holds: " + s.Error
-	} else {
-		var values []string
-		for name, v := range s.Values {
-			if !strings.Contains(name, ":") {
-				values = append(values, name+" is "+clip(string(v)))
-			}
-		}
-		if text += ": this does not hold"; len(values) > 0 {
-			text += ": " + strings.Join(slices.Sorted(slices.Values(values)), ", ")
+		return realtime.Wrong("interlock_unknown", "{condition}: it is not known whether this holds: {why}", "condition", text, "why", s.Error).Of(realtime.CodeInterlock).In(place)
+	}
+	p := realtime.Wrong("interlock", "{condition}: this does not hold", "condition", text).Of(realtime.CodeInterlock).In(place)
+	var values []string
+	for name, v := range s.Values {
+		if !strings.Contains(name, ":") {
+			values = append(values, name+" is "+clip(string(v)))
 		}
 	}
-	return &realtime.Problem{Code: realtime.CodeInterlock, At: fmt.Sprintf("/interlocks/%d", n), Message: text}
+	if len(values) > 0 {
+		return p.Beside("values", strings.Join(slices.Sorted(slices.Values(values)), ", "), ": {values}")
+	}
+	return p
 }
 
 // held says for the audit which interlocks held, and with what.

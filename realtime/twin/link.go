@@ -43,10 +43,10 @@ func (d *description) readLinks(doc map[string]any) *realtime.Problem {
 			return at(place, err)
 		}
 		if target == d.id {
-			return at(place, fmt.Errorf("a thing does not %s itself", strings.TrimSuffix(rel, "s")))
+			return at(place, realtime.Wrong("link_self", "a thing does not {rel} itself", "rel", strings.TrimSuffix(rel, "s")))
 		}
 		if len(d.links) == maxLinks {
-			return at(place, fmt.Errorf("a thing has at most %d links to others", maxLinks))
+			return at(place, realtime.Wrong("links_many", "a thing has at most {max} links to others", "max", maxLinks))
 		}
 		d.links = append(d.links, Link{rel, target})
 	}

@@ -57,7 +57,7 @@ func ModelName(id string) (string, error) {
 // that it uses.
 func readModel(tm []byte) (*model, *realtime.Problem) {
 	if len(tm) > maxDescription {
-		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a Thing Model has at most %d bytes", maxDescription)}
+		return nil, realtime.Wrong("tm_size", "a Thing Model has at most {max} bytes", "max", maxDescription).Of(realtime.CodeTooLarge)
 	}
 	v, problem := unmarshal(tm)
 	if problem != nil {
@@ -69,10 +69,10 @@ func readModel(tm []byte) (*model, *realtime.Problem) {
 func understandModel(v any) (*model, *realtime.Problem) {
 	doc, ok := v.(map[string]any)
 	if !ok {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, Message: "a Thing Model is a JSON object"}
+		return nil, realtime.Wrong("tm_object", "a Thing Model is a JSON object")
 	}
 	if !isModel(doc) {
-		return nil, at("/@type", fmt.Errorf("a Thing Model has %q among its types", modelType))
+		return nil, at("/@type", realtime.Wrong("tm_type", `a Thing Model has "{type}" among its types`, "type", modelType))
 	}
 	if !small(doc) {
 		return nil, tooDeep()
@@ -100,7 +100,7 @@ func understandModel(v any) (*model, *realtime.Problem) {
 }
 
 func tooDeep() *realtime.Problem {
-	return &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a model goes at most %d objects deep and has at most %d values, with all that it extends and refers to", maxDepth, maxNodes)}
+	return realtime.Wrong("tm_deep", "a model goes at most {deep} objects deep and has at most {max} values, with all that it extends and refers to", "deep", maxDepth, "max", maxNodes).Of(realtime.CodeTooLarge)
 }
 
 // extends is the model that a link says this one extends, and where it says so.
@@ -124,7 +124,7 @@ func (m *model) readLinks() *realtime.Problem {
 		place := fmt.Sprintf("/links/%d", i)
 		switch link["rel"] {
 		case "tm:submodel":
-			return at(place+"/rel", errors.New("models of parts are not made here: describe each part as a thing, and link them with contains"))
+			return at(place+"/rel", realtime.Wrong("tm_parts", "models of parts are not made here: describe each part as a thing, and link them with contains"))
 		case "tm:extends":
 			href, _ := link["href"].(string)
 			base, err := modelAt(href)
@@ -132,7 +132,7 @@ func (m *model) readLinks() *realtime.Problem {
 				return at(place+"/href", err)
 			}
 			if bases++; bases > 1 {
-				return at(place, errors.New("a model extends one other at most"))
+				return at(place, realtime.Wrong("tm_bases", "a model extends one other at most"))
 			}
 			m.uses = append(m.uses, base)
 		}
@@ -146,13 +146,13 @@ func modelAt(href string) (string, error) {
 	given := href
 	if u, err := url.Parse(href); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
 		if href = u.Path; !strings.HasPrefix(href, "/api/models/") {
-			return "", fmt.Errorf("%s is no model of this directory, such as /api/models/pump", clip(given))
+			return "", realtime.Wrong("tm_address", "{given} is no model of this directory, such as /api/models/pump", "given", clip(given))
 		}
 	}
 	href = strings.TrimPrefix(strings.TrimPrefix(href, "./"), "/")
 	name, err := ModelName(strings.TrimPrefix(href, "api/models/"))
 	if err != nil {
-		return "", fmt.Errorf("%q leads to no model of this directory, such as /api/models/pump", clip(given))
+		return "", realtime.Wrong("tm_leads", `"{given}" leads to no model of this directory, such as /api/models/pump`, "given", clip(given))
 	}
 	return name, nil
 }
@@ -190,7 +190,7 @@ func refersTo(ref any) (model, pointer string, err error) {
 	text, _ := ref.(string)
 	href, pointer, ok := strings.Cut(text, "#")
 	if !ok || !strings.HasPrefix(pointer, "/") {
-		return "", "", errors.New("want a model and a JSON pointer, such as /api/models/pump#/properties/speed")
+		return "", "", realtime.Wrong("tm_ref", "want a model and a JSON pointer, such as /api/models/pump#/properties/speed")
 	}
 	if href != "" {
 		model, err = modelAt(href)
@@ -206,17 +206,17 @@ func (m *model) checkOptional() *realtime.Problem {
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return at("/tm:optional", errors.New("want a list of JSON pointers, such as /events/overheat"))
+		return at("/tm:optional", realtime.Wrong("pointers", "want a list of JSON pointers, such as /events/overheat"))
 	}
 	for i, e := range list {
 		pointer, _ := e.(string)
 		parts := strings.Split(pointer, "/")
 		if len(parts) != 3 || parts[0] != "" || !slices.Contains(affordances, parts[1]) {
-			return at(fmt.Sprintf("/tm:optional/%d", i), errors.New("want a JSON pointer to a property, an action or an event, such as /events/overheat"))
+			return at(fmt.Sprintf("/tm:optional/%d", i), realtime.Wrong("pointer", "want a JSON pointer to a property, an action or an event, such as /events/overheat"))
 		}
 		sort, _ := m.doc[parts[1]].(map[string]any)
 		if _, ok := sort[unescape(parts[2])]; !ok && len(m.uses) == 0 {
-			return at(fmt.Sprintf("/tm:optional/%d", i), fmt.Errorf("there is nothing at %s", clip(pointer)))
+			return at(fmt.Sprintf("/tm:optional/%d", i), realtime.Wrong("nothing_at", "there is nothing at {pointer}", "pointer", clip(pointer)))
 		}
 	}
 	return nil

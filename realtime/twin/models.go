@@ -198,7 +198,7 @@ func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func
 		return false, problem
 	}
 	if old == nil && len(d.models) >= maxModels {
-		return false, &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d models already", maxModels)}
+		return false, realtime.Wrong("models_many", "there are {max} models already", "max", maxModels).Of(realtime.CodeTooMany)
 	}
 	if _, err := d.catchUp(ctx); err != nil {
 		return false, err
@@ -239,7 +239,7 @@ func (d *Directory) allowed(name string, next *model, may func(string) bool) (pl
 	p := d.plan(name, next)
 	for _, in := range d.made {
 		if _, affected := p.models[in.model]; affected && !may(in.id) {
-			return p, &realtime.Problem{Code: realtime.CodeForbidden, Message: "things are made of this model that lie outside of what you may see"}
+			return p, realtime.Wrong("model_hidden", "things are made of this model that lie outside of what you may see").Of(realtime.CodeForbidden)
 		}
 	}
 	if m := p.models[name]; m.problem != nil {
@@ -247,12 +247,12 @@ func (d *Directory) allowed(name string, next *model, may func(string) bool) (pl
 	}
 	for _, other := range slices.Sorted(maps.Keys(p.models)) {
 		if m, was := p.models[other], d.models[other]; m.problem != nil && was != nil && was.problem == nil {
-			return p, &realtime.Problem{Code: realtime.CodeInvalid, At: m.problem.At, Message: fmt.Sprintf("the model %s would not fit any more: %s", other, m.problem.Message)}
+			return p, realtime.Wrong("model_breaks", "the model {model} would not fit any more: {why}", "model", other, "why", m.problem).In(m.problem.At)
 		}
 	}
 	for _, f := range p.failed {
 		if !f.before {
-			return p, &realtime.Problem{Code: realtime.CodeInvalid, At: f.problem.At, Message: fmt.Sprintf("%s would not fit any more: %s", f.in.id, f.problem.Message)}
+			return p, realtime.Wrong("thing_breaks", "{thing} would not fit any more: {why}", "thing", f.in.id, "why", f.problem).In(f.problem.At)
 		}
 	}
 	return p, nil
@@ -299,7 +299,7 @@ func (d *Directory) RemoveModel(ctx context.Context, name string, m Match, see f
 		return err
 	}
 	if revision, err = d.cfg.Store.Update(ctx, key, nil, revision); errors.Is(err, d.cfg.Changed) {
-		return &realtime.Problem{Code: realtime.CodeChanged, Message: "the model was changed just now; read it again"}
+		return realtime.Wrong("model_changed", "the model was changed just now; read it again").Of(realtime.CodeChanged)
 	} else if err != nil {
 		return err
 	}
@@ -321,7 +321,7 @@ func (d *Directory) RemoveModel(ctx context.Context, name string, m Match, see f
 }
 
 func noModel(name string) error {
-	return &realtime.Problem{Code: realtime.CodeNotFound, Message: "there is no model " + clip(name)}
+	return realtime.Wrong("no_model", "there is no model {model}", "model", clip(name)).Of(realtime.CodeNotFound)
 }
 
 // unused says when a model is still needed, and by whom.
@@ -357,7 +357,7 @@ func (d *Directory) unused(ctx context.Context, name string, see func(string) bo
 	case more > 0:
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	return &realtime.Problem{Code: realtime.CodeConflict, Message: fmt.Sprintf("%s is needed by %s", name, text)}
+	return realtime.Wrong("model_needed", "{model} is needed by {users}", "model", name, "users", text).Of(realtime.CodeConflict)
 }
 
 func modelTag(tm []byte) (string, error) {

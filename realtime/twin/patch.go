@@ -1,7 +1,6 @@
 package twin
 
 import (
-	"fmt"
 	"reflect"
 
 	"echotwin/realtime"
@@ -19,7 +18,7 @@ func readPatch(b []byte, of string) (map[string]any, *realtime.Problem) {
 	}
 	patch, ok := v.(map[string]any)
 	if !ok {
-		return nil, &realtime.Problem{Code: realtime.CodeInvalid, Message: fmt.Sprintf("a merge patch of a %s is a JSON object", of)}
+		return nil, realtime.Wrong("patch_object", "a merge patch of a {what} is a JSON object", "what", of)
 	}
 	return patch, nil
 }
@@ -28,7 +27,7 @@ func readPatch(b []byte, of string) (map[string]any, *realtime.Problem) {
 func patchedBy(patch map[string]any, doc any) ([]byte, error) {
 	next, ok := mergePatch(doc, patch, 0)
 	if !ok {
-		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a merge patch goes at most %d objects deep", maxPatch)}
+		return nil, realtime.Wrong("patch_deep", "a merge patch goes at most {max} objects deep", "max", maxPatch).Of(realtime.CodeTooLarge)
 	}
 	return realtime.Marshal(next)
 }

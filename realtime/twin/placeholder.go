@@ -2,8 +2,6 @@ package twin
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -79,13 +77,13 @@ func checkValues(v any, place string) (map[string]any, *realtime.Problem) {
 		return nil, nil
 	}
 	if !ok || len(values) > maxValues {
-		return nil, at(place, fmt.Errorf("want an object with the values of at most %d placeholders", maxValues))
+		return nil, at(place, realtime.Wrong("values", "want an object with the values of at most {max} placeholders", "max", maxValues))
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !plainValue(values[name]) {
 			list, ok := values[name].([]any)
 			if !ok || len(list) > maxValues || slices.ContainsFunc(list, func(e any) bool { return !plainValue(e) }) {
-				return nil, at(place+"/"+escape(name), fmt.Errorf("want a text of at most %d bytes, a number, true or false, or a list of at most %d of them", maxValueText, maxValues))
+				return nil, at(place+"/"+escape(name), realtime.Wrong("value", "want a text of at most {bytes} bytes, a number, true or false, or a list of at most {max} of them", "bytes", maxValueText, "max", maxValues))
 			}
 		}
 	}
@@ -160,7 +158,7 @@ func (f *filling) object(v map[string]any, place string) (any, *realtime.Problem
 		}
 		if key != name {
 			if _, taken := out[key]; taken {
-				return nil, at(below, fmt.Errorf("its name becomes %q, and there is one of that name already", clip(key)))
+				return nil, at(below, realtime.Wrong("name_twice", `its name becomes "{name}", and there is one of that name already`, "name", clip(key)))
 			}
 			delete(out, name)
 		}
@@ -227,7 +225,7 @@ func (f *filling) inside(v, place string) (string, *realtime.Problem) {
 		case bool:
 			return strconv.FormatBool(value)
 		}
-		problem = at(valuesAt+"/"+escape(name), fmt.Errorf("a list cannot stand inside of the text at %s", clip(place)))
+		problem = at(valuesAt+"/"+escape(name), realtime.Wrong("list_in_text", "a list cannot stand inside of the text at {place}", "place", clip(place)))
 		return ""
 	})
 	return out, problem
@@ -236,7 +234,7 @@ func (f *filling) inside(v, place string) (string, *realtime.Problem) {
 func (f *filling) value(name, place string) (any, *realtime.Problem) {
 	value, ok := f.values[name]
 	if !ok {
-		return nil, at(valuesAt+"/"+escape(name), fmt.Errorf("the value of %s is missing, which stands at %s", clip(name), clip(place)))
+		return nil, at(valuesAt+"/"+escape(name), realtime.Wrong("value_missing", "the value of {name} is missing, which stands at {place}", "name", clip(name), "place", clip(place)))
 	}
 	return value, nil
 }
@@ -263,7 +261,7 @@ func (f *filling) grow(value any) *realtime.Problem {
 }
 
 func tooLong() *realtime.Problem {
-	return &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("with its model the description has more than %d bytes", maxDescription)}
+	return realtime.Wrong("td_made_size", "with its model the description has more than {max} bytes", "max", maxDescription).Of(realtime.CodeTooLarge)
 }
 
 // small says whether a document is one that can be walked through.
@@ -311,7 +309,7 @@ func follow(v any, pointer string) (any, error) {
 	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		var ok bool
 		if v, ok = step(v, unescape(part)); !ok {
-			return nil, errors.New("there is nothing at " + clip(pointer))
+			return nil, realtime.Wrong("nothing_at", "there is nothing at {pointer}", "pointer", clip(pointer))
 		}
 	}
 	return v, nil

@@ -29,7 +29,7 @@ func (d *Directory) intend(ctx context.Context, id string, keep bool) error {
 		return err
 	}
 	if _, err = d.write(ctx, removingKey+id, []byte(what), revision); errors.Is(err, d.cfg.Changed) || errors.Is(err, d.cfg.Exists) {
-		return &realtime.Problem{Code: realtime.CodeConflict, Message: "another is removing " + id + "; try again"}
+		return realtime.Wrong("removing", "another is removing {thing}; try again", "thing", id).Of(realtime.CodeConflict)
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package twin
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -73,7 +72,7 @@ type exprRule struct {
 // what is wrong with an expression.
 func parseRule(id string, b []byte, check func(promql string) error) (*rule, *realtime.Problem) {
 	if len(b) > maxRule {
-		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a rule has at most %d bytes", maxRule)}
+		return nil, realtime.Wrong("rule_size", "a rule has at most {max} bytes", "max", maxRule).Of(realtime.CodeTooLarge)
 	}
 	v, problem := unmarshal(b)
 	if problem != nil {
@@ -96,7 +95,7 @@ func parseRule(id string, b []byte, check func(promql string) error) (*rule, *re
 		return nil, at("/id", err)
 	}
 	if given, ok := doc["id"].(string); ok && given != id {
-		return nil, at("/id", fmt.Errorf("the id is not that of the rule at this place, %s", id))
+		return nil, at("/id", realtime.Wrong("rule_id", "the id is not that of the rule at this place, {id}", "id", id))
 	}
 	doc["id"] = id
 	r := &rule{id: id, doc: doc, enabled: doc["enabled"] != false}
@@ -133,12 +132,12 @@ func (r *rule) read(check func(string) error) *realtime.Problem {
 	}
 	for _, name := range []string{"for", "every"} {
 		if r.doc[name] != nil {
-			return at("/"+name, fmt.Errorf("%s goes with promql; a property has onDelay", name))
+			return at("/"+name, realtime.Wrong("with_promql", "{name} goes with promql; a property has onDelay", "name", name))
 		}
 	}
 	for _, name := range []string{"thing", "property"} {
 		if r.doc[name] == nil {
-			return at("/"+name, fmt.Errorf("%s is missing: a rule is about a thing or a pattern of things and a property, or it has promql", name))
+			return at("/"+name, realtime.Wrong("rule_about", "{name} is missing: a rule is about a thing or a pattern of things and a property, or it has promql", "name", name))
 		}
 	}
 	return r.readKinds()
@@ -151,7 +150,7 @@ func (r *rule) readKinds() *realtime.Problem {
 	for name, v := range r.doc {
 		switch {
 		case v == true && slices.Contains([]string{ruleLowLow, ruleLow, ruleHigh, ruleHighHigh, ruleRate}, name):
-			return at("/"+name, fmt.Errorf("%s is a value, or false to take away what the description says", name))
+			return at("/"+name, realtime.Wrong("limit_or_false", "{name} is a value, or false to take away what the description says", "name", name))
 		case v == false && name != "enabled":
 			r.kinds[name] = nil
 		default:
@@ -170,7 +169,7 @@ func (r *rule) readKinds() *realtime.Problem {
 		r.kinds[a.kind()] = a
 	}
 	if len(r.kinds) == 0 {
-		return at("", errors.New("the rule asks for nothing: it has none of lowLow, low, high, highHigh, rate, stale and promql"))
+		return at("", realtime.Wrong("rule_empty", "the rule asks for nothing: it has none of lowLow, low, high, highHigh, rate, stale and promql"))
 	}
 	return nil
 }
@@ -178,7 +177,7 @@ func (r *rule) readKinds() *realtime.Problem {
 func (r *rule) readExpression(check func(string) error) *realtime.Problem {
 	for _, name := range []string{"lowLow", "low", "high", "highHigh", "rate", "stale", "hysteresis", "deadband", "predict", "onDelay"} {
 		if r.doc[name] != nil {
-			return at("/"+name, fmt.Errorf("%s goes with a property, not with promql", name))
+			return at("/"+name, realtime.Wrong("with_property", "{name} goes with a property, not with promql", "name", name))
 		}
 	}
 	e := &exprRule{
@@ -188,10 +187,10 @@ func (r *rule) readExpression(check func(string) error) *realtime.Problem {
 	e.promql, _ = r.doc["promql"].(string)
 	e.text, _ = r.doc["message"].(string)
 	if check == nil {
-		return at("/promql", errors.New("there is no history to ask"))
+		return at("/promql", realtime.Wrong("no_history", "there is no history to ask"))
 	}
 	if err := check(e.promql); err != nil {
-		return at("/promql", err)
+		return at("/promql", realtime.Wrong("promql", "{why}", "why", err.Error()))
 	}
 	var err error
 	if e.suppress, err = suppressedBy(r.doc); err != nil {

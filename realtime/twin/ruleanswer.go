@@ -2,7 +2,6 @@ package twin
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -61,11 +60,11 @@ func roomForRules(all map[string]storedRule, size int, added *rule) error {
 	}
 	switch {
 	case len(all) > maxRules:
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d alarm rules already", maxRules)}
+		return realtime.Wrong("rules_many", "there are {max} alarm rules already", "max", maxRules).Of(realtime.CodeTooMany)
 	case size > maxAllRules:
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("all alarm rules together have at most %d bytes", maxAllRules)}
+		return realtime.Wrong("rules_size", "all alarm rules together have at most {max} bytes", "max", maxAllRules).Of(realtime.CodeTooMany)
 	case asks > maxExprRules && added.expr != nil:
-		return &realtime.Problem{Code: realtime.CodeTooMany, Message: fmt.Sprintf("there are %d rules with promql already", maxExprRules)}
+		return realtime.Wrong("rules_promql", "there are {max} rules with promql already", "max", maxExprRules).Of(realtime.CodeTooMany)
 	}
 	return nil
 }
@@ -73,7 +72,6 @@ func roomForRules(all map[string]storedRule, size int, added *rule) error {
 // check says whether the rule that is there may be changed, and is the one that
 // was read. Nil is no rule.
 func (c *RuleChange) check(old *rule) error {
-	changed := func(why string) error { return &realtime.Problem{Code: realtime.CodeChanged, Message: why} }
 	if old != nil {
 		if err := c.may(old); err != nil {
 			return err
@@ -81,15 +79,15 @@ func (c *RuleChange) check(old *rule) error {
 	}
 	switch m := c.Match; {
 	case m.None && old != nil:
-		return changed("there is a rule with that id already")
+		return realtime.Wrong("rule_there", "there is a rule with that id already").Of(realtime.CodeChanged)
 	case m.Tags == nil:
 		return nil
 	case old == nil:
-		return changed("there is no rule to be replaced")
+		return realtime.Wrong("rule_gone", "there is no rule to be replaced").Of(realtime.CodeChanged)
 	case slices.Contains(m.Tags, "*"), slices.Contains(m.Tags, old.tag):
 		return nil
 	}
-	return changed("the rule was changed since it was read; read it again")
+	return realtime.Wrong("rule_changed", "the rule was changed since it was read; read it again").Of(realtime.CodeChanged)
 }
 
 func (c *RuleChange) may(r *rule) error {

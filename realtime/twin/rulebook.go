@@ -234,7 +234,7 @@ func (b *Rulebook) Remove(ctx context.Context, id string, c RuleChange) error {
 }
 
 func noRule(id string) error {
-	return &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("there is no alarm rule %s", clip(id))}
+	return realtime.Wrong("no_rule", "there is no alarm rule {rule}", "rule", clip(id)).Of(realtime.CodeNotFound)
 }
 
 // change replaces a rule by what next makes of it; nil removes it.
@@ -247,7 +247,7 @@ func (b *Rulebook) change(ctx context.Context, id string, c RuleChange, next fun
 			return r, created, err
 		}
 	}
-	return Rule{}, false, &realtime.Problem{Code: realtime.CodeConflict, Message: "others change the rules all the time; try again"}
+	return Rule{}, false, realtime.Wrong("rules_busy", "others change the rules all the time; try again").Of(realtime.CodeConflict)
 }
 
 func (b *Rulebook) try(ctx context.Context, id string, c RuleChange, next func(old *rule) ([]byte, error)) (Rule, bool, error) {

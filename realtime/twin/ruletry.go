@@ -59,7 +59,7 @@ func (b *Rulebook) Try(ctx context.Context, doc []byte, c RuleChange) (RuleTrial
 	case b.trying <- struct{}{}:
 		defer func() { <-b.trying }()
 	case <-ctx.Done():
-		return RuleTrial{}, &realtime.Problem{Code: realtime.CodeUnavailable, Message: "others are trying expressions; try again"}
+		return RuleTrial{}, realtime.Wrong("trying", "others are trying expressions; try again").Of(realtime.CodeUnavailable)
 	}
 	return b.cfg.Twins.tryExpression(ctx, r), nil
 }

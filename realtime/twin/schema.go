@@ -172,7 +172,7 @@ func canonical(in []byte) (json.RawMessage, *realtime.Problem) {
 	}
 	out, merr := json.Marshal(v)
 	if err = errors.Join(err, merr); err != nil {
-		return nil, &realtime.Problem{Code: realtime.CodeMalformed, At: "/input", Message: "the input is not JSON: " + err.Error()}
+		return nil, realtime.Wrong("input_json", "the input is not JSON: {why}", "why", err.Error()).Of(realtime.CodeMalformed).In("/input")
 	}
 	return out, nil
 }
@@ -263,7 +263,7 @@ func convert(out map[string]any, name string, v any, at string, open bool) error
 func ordered(data map[string]any, at string) error {
 	lo, hi := float(data["minimum"], math.Inf(-1)), float(data["maximum"], math.Inf(1))
 	if lo > hi {
-		return &realtime.Problem{Code: realtime.CodeInvalid, At: at + "/minimum", Message: fmt.Sprintf("minimum %v is above maximum %v", lo, hi)}
+		return realtime.Wrong("limits_crossed", "minimum {minimum} is above maximum {maximum}", "minimum", lo, "maximum", hi).In(at + "/minimum")
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package twin
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -144,7 +143,7 @@ func (p *property) undescribe() {
 // parse reads and checks a Thing Description.
 func parse(td []byte) (*description, *realtime.Problem) {
 	if len(td) > maxDescription {
-		return nil, &realtime.Problem{Code: realtime.CodeTooLarge, Message: fmt.Sprintf("a Thing Description has at most %d bytes", maxDescription)}
+		return nil, realtime.Wrong("td_size", "a Thing Description has at most {max} bytes", "max", maxDescription).Of(realtime.CodeTooLarge)
 	}
 	v, problem := unmarshal(td)
 	if problem != nil {
@@ -157,7 +156,7 @@ func parse(td []byte) (*description, *realtime.Problem) {
 func unmarshal(b []byte) (any, *realtime.Problem) {
 	v, err := decode(b)
 	if err != nil {
-		return nil, &realtime.Problem{Code: realtime.CodeMalformed, Message: "not a JSON document: " + err.Error()}
+		return nil, realtime.Wrong("json", "not a JSON document: {why}", "why", err.Error()).Of(realtime.CodeMalformed)
 	}
 	return v, nil
 }
@@ -169,7 +168,7 @@ func understand(v any) (*description, *realtime.Problem) {
 		return nil, &realtime.Problem{Code: realtime.CodeUnavailable, Message: err.Error()}
 	}
 	if doc, ok := v.(map[string]any); ok && isModel(doc) {
-		return nil, at("/@type", errors.New("this is a Thing Model and no Thing Description; /api/models takes it"))
+		return nil, at("/@type", realtime.Wrong("td_model", "this is a Thing Model and no Thing Description; /api/models takes it"))
 	}
 	if problem := all.check(v, ""); problem != nil {
 		return nil, problem
@@ -227,13 +226,13 @@ func members(doc map[string]any, sort string, each func(name, place string, m ma
 func (d *description) readProperties(doc map[string]any) *realtime.Problem {
 	return members(doc, "properties", func(name, place string, m map[string]any) *realtime.Problem {
 		if m["writeOnly"] == true {
-			return at(place+"/writeOnly", errors.New("a property that can only be written has nothing to show; describe it as an action"))
+			return at(place+"/writeOnly", realtime.Wrong("write_only", "a property that can only be written has nothing to show; describe it as an action"))
 		}
 		if err := ordered(m, place); err != nil {
 			return at(place, err)
 		}
 		if band, ok := m["echotwin:band"].([]any); ok && float(band[0], 0) > float(band[1], 0) {
-			return at(place+"/echotwin:band", errors.New("the lower end of the band is above the upper one"))
+			return at(place+"/echotwin:band", realtime.Wrong("band", "the lower end of the band is above the upper one"))
 		}
 		d.props[name] = newSpec(m)
 		return nil
@@ -272,7 +271,7 @@ func checkSecurity(doc map[string]any) *realtime.Problem {
 	}
 	for _, name := range words(doc["security"]) {
 		if defined[name] == nil {
-			return at("/security", fmt.Errorf("%q is not among the securityDefinitions", clip(name)))
+			return at("/security", realtime.Wrong("security", `"{name}" is not among the securityDefinitions`, "name", clip(name)))
 		}
 	}
 	return nil

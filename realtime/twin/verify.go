@@ -3,7 +3,6 @@ package twin
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -49,7 +48,7 @@ func (d *description) readFeedback(m map[string]any, place string) (*feedback, *
 		}
 	}
 	if name != "" && d.props[name] == nil {
-		return nil, at(place, fmt.Errorf("there is no property %q", clip(name)))
+		return nil, at(place, realtime.Wrong("no_property_named", `there is no property "{name}"`, "name", clip(name)))
 	}
 	return f, nil
 }
@@ -60,15 +59,15 @@ func (f *feedback) findSource(action map[string]any, place string) *realtime.Pro
 	props, _ := in["properties"].(map[string]any)
 	switch {
 	case in == nil:
-		return at(place, errors.New("the action takes no input, so say with value what the property has to be"))
+		return at(place, realtime.Wrong("feedback_value", "the action takes no input, so say with value what the property has to be"))
 	case f.from != "" && props[f.from] == nil:
-		return at(place+"/from", fmt.Errorf("the input has no member %q", clip(f.from)))
+		return at(place+"/from", realtime.Wrong("feedback_from", `the input has no member "{name}"`, "name", clip(f.from)))
 	case f.from == "" && len(props) == 1:
 		for name := range props {
 			f.from = name
 		}
 	case f.from == "" && len(props) > 1:
-		return at(place, errors.New("the input has several members, so say with from which one the property follows"))
+		return at(place, realtime.Wrong("feedback_which", "the input has several members, so say with from which one the property follows"))
 	}
 	return nil
 }

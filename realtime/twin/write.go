@@ -2,7 +2,6 @@ package twin
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -78,15 +77,15 @@ func (th *thing) writing(name string) (*action, *realtime.Problem) {
 	if a := th.td.writes[name]; a != nil {
 		return a, nil
 	}
-	p := &realtime.Problem{Code: realtime.CodeNotFound, Message: th.id + " has no property " + name}
+	p := realtime.Wrong("no_property", "{thing} has no property {property}", "thing", th.id, "property", name).Of(realtime.CodeNotFound)
 	switch {
 	case th.td.props[name] != nil:
-		p.Code, p.Message = realtime.CodeForbidden, fmt.Sprintf("%s of %s can only be read", name, th.id)
+		p = realtime.Wrong("read_only", "{property} of {thing} can only be read", "thing", th.id, "property", name).Of(realtime.CodeForbidden)
 	case th.props[name] != nil:
-		p.Code, p.Message = realtime.CodeForbidden, fmt.Sprintf("%s of %s is not described, so nothing is known that could be written to it", name, th.id)
+		p = realtime.Wrong("property_undescribed", "{property} of {thing} is not described, so nothing is known that could be written to it", "thing", th.id, "property", name).Of(realtime.CodeForbidden)
 	}
 	if known := slices.Sorted(maps.Keys(th.td.writes)); len(known) > 0 {
-		p.Message += ", only " + strings.Join(known[:min(len(known), 12)], ", ") + " can be written"
+		p = p.Beside("written", strings.Join(known[:min(len(known), 12)], ", "), ", only {written} can be written")
 	}
 	return nil, p
 }

@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -119,6 +120,29 @@ var (
 type Invalid struct {
 	At      string // a JSON pointer
 	Message string
+	Reason  string         // which sentence Message is, for programs
+	Args    map[string]any // what it fills in
+}
+
+// wrong is an Invalid whose text has the arguments in the places of their names.
+func wrong(reason, text string, pairs ...any) *Invalid {
+	e := &Invalid{Reason: reason}
+	var places []string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		name := fmt.Sprint(pairs[i])
+		if e.Args == nil {
+			e.Args = map[string]any{}
+		}
+		e.Args[name] = pairs[i+1]
+		places = append(places, "{"+name+"}", fmt.Sprint(pairs[i+1]))
+	}
+	e.Message = strings.NewReplacer(places...).Replace(text)
+	return e
+}
+
+func (e *Invalid) in(place string) *Invalid {
+	e.At = place
+	return e
 }
 
 func (e *Invalid) Error() string { return e.Message }

@@ -29,11 +29,11 @@ func (a *Auth) NewDevice(ctx context.Context, d Device) (Device, string, error) 
 		return d, "", err
 	}
 	if len(d.Things) == 0 || len(d.Things) > maxPatterns {
-		return d, "", &Invalid{"/things", "1 to 64 patterns of the things that the device speaks for"}
+		return d, "", wrong("device_things", "1 to {max} patterns of the things that the device speaks for", "max", maxPatterns).in("/things")
 	}
 	now := time.Now()
 	if expired(d.Expires, now) {
-		return d, "", &Invalid{"/expires", "that is in the past"}
+		return d, "", wrong("past", "that is in the past").in("/expires")
 	}
 	password := devicePrefix + random()
 	key := digest(password)

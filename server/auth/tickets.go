@@ -26,10 +26,10 @@ type ticket struct {
 // patterns and the identity cover. The patterns have been checked by the caller.
 func (a *Auth) NewTicket(i *Identity, things []string) (string, time.Time, error) {
 	if i.Kind != BySession && i.Kind != ByToken {
-		return "", time.Time{}, &Invalid{"", "a ticket is issued to a session or a token"}
+		return "", time.Time{}, wrong("ticket_for", "a ticket is issued to a session or a token")
 	}
 	if len(things) > 16 {
-		return "", time.Time{}, &Invalid{"/things", "at most 16 patterns"} // it has to fit into a URL
+		return "", time.Time{}, wrong("patterns_many", "at most {max} patterns", "max", 16).in("/things") // it has to fit into a URL
 	}
 	expires := time.Now().Add(TicketLife).Truncate(time.Second)
 	body, err := json.Marshal(ticket{i.Kind, i.ref, things, expires.Unix()})

@@ -30,24 +30,24 @@ const (
 // nowhere. The patterns in t.Things have been checked by the caller.
 func (a *Auth) NewToken(ctx context.Context, t Token) (Token, string, error) {
 	if len(t.Name) == 0 || len(t.Name) > 100 {
-		return t, "", &Invalid{"/name", "a name has 1 to 100 bytes"}
+		return t, "", wrong("token_name", "a name has 1 to {max} bytes", "max", 100).in("/name")
 	}
 	if t.Scope.rank() < 0 {
-		return t, "", &Invalid{"/scopes", "scopes are read, command and admin"}
+		return t, "", wrong("scopes", "scopes are read, command and admin").in("/scopes")
 	}
 	if len(t.Things) > maxPatterns {
-		return t, "", &Invalid{"/things", "at most 64 patterns"}
+		return t, "", wrong("patterns_many", "at most {max} patterns", "max", maxPatterns).in("/things")
 	}
 	now := time.Now()
 	if expired(t.Expires, now) {
-		return t, "", &Invalid{"/expires", "that is in the past"}
+		return t, "", wrong("past", "that is in the past").in("/expires")
 	}
 	u, err := a.users.get(ctx, t.User)
 	if err != nil {
 		return t, "", err
 	}
 	if t.Scope.rank() > u.Role.scope().rank() {
-		return t, "", &Invalid{"/scopes", "the role " + string(u.Role) + " does not include the scope " + string(t.Scope)}
+		return t, "", wrong("scope_role", "the role {role} does not include the scope {scope}", "role", u.Role, "scope", t.Scope).in("/scopes")
 	}
 	if err := a.tokenRoom(ctx, u, now); err != nil {
 		return t, "", err
@@ -77,7 +77,7 @@ func (a *Auth) tokenRoom(ctx context.Context, u User, now time.Time) error {
 		}
 	}
 	if n >= tokensPerUser {
-		return &Invalid{"", "at most 100 tokens a user: delete one first"}
+		return wrong("tokens_many", "at most {max} tokens a user: delete one first", "max", tokensPerUser)
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func (a *Auth) ChangeUser(ctx context.Context, username string, c Change) (User,
 			return err
 		}
 		if hash != "" && u.OIDC != nil {
-			return &Invalid{"/password", "this user signs in at a provider and has no password here"}
+			return wrong("password_elsewhere", "this user signs in at a provider and has no password here").in("/password")
 		}
 		if hash != "" {
 			u.Hash, u.Era, u.Demo = hash, random(), false
@@ -239,7 +239,7 @@ func (a *Auth) anotherAdministrator(ctx context.Context, than string) error {
 		}
 		return a.users.update(ctx, now.Username, now, revision)
 	}
-	return &Invalid{"/role", "the last administrator has to stay one"}
+	return wrong("last_admin", "the last administrator has to stay one").in("/role")
 }
 
 func (a *Auth) firstAdministrator(ctx context.Context, c Config) error {
@@ -288,21 +288,21 @@ func checkUsername(s string) error {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._@-", r))
 	})
 	if s == "" || len(s) > 64 || bad {
-		return &Invalid{"/username", "a username is 1 to 64 letters, digits and . _ @ -"}
+		return wrong("username", "a username is 1 to {max} letters, digits and . _ @ -", "max", 64).in("/username")
 	}
 	return nil
 }
 
 func checkPassword(s string) error {
 	if len(s) < MinPassword || len(s) > maxPassword {
-		return &Invalid{"/password", fmt.Sprintf("a password has %d to %d bytes", MinPassword, maxPassword)}
+		return wrong("password", "a password has {min} to {max} bytes", "min", MinPassword, "max", maxPassword).in("/password")
 	}
 	return nil
 }
 
 func checkRole(r Role) error {
 	if !slices.Contains(Roles, r) {
-		return &Invalid{"/role", "a role is one of viewer, operator, engineer, admin"}
+		return wrong("role", "a role is one of viewer, operator, engineer, admin").in("/role")
 	}
 	return nil
 }
@@ -311,10 +311,10 @@ func checkRole(r Role) error {
 // and devices of every thing, and could lift their own limits.
 func checkLimits(r Role, things []string) error {
 	if len(things) > maxPatterns {
-		return &Invalid{"/things", "at most 64 patterns"}
+		return wrong("patterns_many", "at most {max} patterns", "max", maxPatterns).in("/things")
 	}
 	if r == Administrator && len(things) > 0 {
-		return &Invalid{"/things", "an administrator has to do with every thing; give another role, or no patterns"}
+		return wrong("admin_things", "an administrator has to do with every thing; give another role, or no patterns").in("/things")
 	}
 	return nil
 }

@@ -150,6 +150,7 @@ export interface CommandStep {
   output?: Json;
   error?: string;
   errorCode?: string;
+  errorReason?: string;
   errorArgs?: Record<string, Json>;
   feedback?: Feedback;
   /** Whether the feedback came to what was wanted; absent until that is decided. */
@@ -167,6 +168,9 @@ export interface Problem {
   at?: string;
   minimum?: number;
   maximum?: number;
+  /** Which sentence the message is, and what it fills in, for who says it in another language. */
+  reason?: string;
+  args?: Readonly<Record<string, Json>>;
 }
 export interface ErrorFrame extends Problem {
   type: "error";
