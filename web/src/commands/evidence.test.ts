@@ -51,6 +51,7 @@ describe("what went wrong with a command", () => {
     expect(said("late_result", { failed: "jam" }).text).toBe("trả lời đến muộn: không thành, jam");
     expect(said("late_result").text).toBe("trả lời đến muộn: đã xong");
     expect(said("device")).toEqual({ text: "English", lang: "en" });
+    expect(errorText({ error: "English", errorCode: "out_of_range", errorReason: "above", errorArgs: { name: "speed", got: 999, limit: 100 } })).toEqual({ text: "speed 999 cao hơn mức tối đa 100", lang: "vi" });
     expect(errorText({})).toEqual({ text: "", lang: "en" });
   });
 });

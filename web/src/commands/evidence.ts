@@ -4,6 +4,7 @@
 import { locale, number } from "../i18n";
 import type { CommandStep, Json, Status } from "../live";
 import { figure, jsonText } from "../model/text";
+import { translated } from "../problem/problem";
 import { c } from "./words";
 
 export interface Step extends Pick<CommandStep, "evidence" | "evidenceCode" | "evidenceArgs"> {
@@ -23,8 +24,8 @@ export function evidenceText(step: Step, unit = ""): Told {
 }
 
 /** What went wrong with a command, or "". What a device wrote is in its own language. */
-export function errorText(row: Pick<CommandStep, "error" | "errorCode" | "errorArgs">): Told {
-  return told(row.error, troubles[row.errorCode ?? ""]?.(row.errorArgs ?? {}));
+export function errorText(row: Pick<CommandStep, "error" | "errorCode" | "errorReason" | "errorArgs">): Told {
+  return told(row.error, troubles[row.errorCode ?? ""]?.(row.errorArgs ?? {}) ?? translated({ reason: row.errorReason, args: row.errorArgs }));
 }
 
 function told(theirs: string | undefined, ours: string | undefined): Told {
