@@ -1,6 +1,7 @@
 // What the server finds wrong with a form or a command, in the reader's language.
 import assert from "node:assert/strict";
 import { openAlarms, pumpTD } from "./harness/alarms.mjs";
+import { conveyor } from "./harness/device.mjs";
 import { act } from "./harness/stage.mjs";
 
 act("what is wrong with a form is said in Vietnamese, at its field, and in English where the reason is not known", async (t) => {
@@ -44,4 +45,25 @@ act("what is wrong with a form is said in Vietnamese, at its field, and in Engli
   await page.getByLabel("Địa chỉ máy chủ web").fill("https://ana:secret@hooks.example.com/a");
   await page.getByRole("button", { name: "Thêm" }).click();
   await page.getByRole("alert").getByText("Không làm được: /url: tên và mật khẩu trong địa chỉ sẽ hiện cho mọi người").waitFor();
+});
+
+act("what is wrong with a command is said in Vietnamese beside it and in the list of what happens", async (t) => {
+  const { server, device } = await t.quietServer();
+  await device.say({ speed: 60, temperature: 42, running: true });
+  const view = await t.overview({ url: server.url, lang: "vi" });
+  await view.face(/CV-02/);
+  const { page, window } = view;
+  const post = (speed) => window.context.request.post(`/api/things/${conveyor}/actions/setSpeed`, { data: { speed } });
+  assert.equal((await post(250)).status(), 422);
+  const said = "speed 250 cao hơn mức tối đa 100";
+  await page.locator(".activity").getByText(said).waitFor();
+  const beside = page.locator(".last .why span", { hasText: said });
+  await beside.waitFor();
+  assert.equal(await beside.getAttribute("lang"), "vi");
+
+  await device.obey(async () => ({ ok: false, error: "belt jammed" }));
+  assert.equal((await post(50)).status(), 502);
+  const theirs = page.locator(".last .why span", { hasText: "belt jammed" });
+  await theirs.waitFor();
+  assert.equal(await theirs.getAttribute("lang"), "en", "what a device wrote is in no language of ours");
 });

@@ -178,5 +178,5 @@ function isRefusalOf(c: Command, step: CommandStep): boolean {
 }
 
 function problemOf(step: CommandStep): Problem | undefined {
-  return step.error ? { code: step.status, message: step.error } : undefined;
+  return step.error ? { code: step.errorCode ?? "", message: step.error, reason: step.errorReason, args: step.errorArgs } : undefined;
 }

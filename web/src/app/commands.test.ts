@@ -94,6 +94,12 @@ describe("a command", () => {
     expect(commands.latest(cv)).toMatchObject({ stage: "rejected", problem: { message: "too fast", maximum: 100 } });
   });
 
+  it("of another is shown with what its error is said by in other languages", () => {
+    const { commands, on } = fake();
+    on.fact?.({ type: "cmd", seq: 9, cmd: "01K", thing: cv, action: "setSpeed", input: { speed: 999 }, status: "rejected", user: "bo", via: "api", ts: "2026-11-23T08:00:00Z", error: "too fast", errorCode: "out_of_range", errorReason: "above", errorArgs: { limit: 100 } } as Fact);
+    expect(commands.latest(cv)?.problem).toEqual({ code: "out_of_range", message: "too fast", reason: "above", args: { limit: 100 } });
+  });
+
   it("that is refused is one entry, whether its fact or its error comes first", () => {
     for (const factFirst of [true, false]) {
       const { commands, sent, on } = fake();

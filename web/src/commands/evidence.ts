@@ -24,7 +24,7 @@ export function evidenceText(step: Step, unit = ""): Told {
 }
 
 /** What went wrong with a command, or "". What a device wrote is in its own language. */
-export function errorText(row: Pick<CommandStep, "error" | "errorCode" | "errorReason" | "errorArgs">): Told {
+export function errorText(row: Pick<CommandStep, "error" | "errorCode" | "errorReason"> & { errorArgs?: Args }): Told {
   return told(row.error, troubles[row.errorCode ?? ""]?.(row.errorArgs ?? {}) ?? translated({ reason: row.errorReason, args: row.errorArgs }));
 }
 
