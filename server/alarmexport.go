@@ -74,8 +74,8 @@ func alarmsCSV(c echo.Context, list []realtime.AlarmState) error {
 }
 
 var alarmColumns = []string{
-	"ts", "step", "thing", "property", "event", "rule", "ruleId", "priority", "state", "message", "value", "limit", "unit", "raised", "cleared", "count",
-	"ackedBy", "comment", "shelvedBy", "until", "reason", "suppressed", "why", "id",
+	"ts", "step", "thing", "property", "event", "rule", "ruleId", "priority", "state", "message", "messageCode", "value", "limit", "unit", "raised", "cleared", "count",
+	"ackedBy", "comment", "shelvedBy", "until", "reason", "suppressed", "why", "whyCode", "id",
 }
 
 func alarmRow(a realtime.AlarmState) []string {
@@ -89,7 +89,7 @@ func alarmRow(a realtime.AlarmState) []string {
 	if a.Limit != nil {
 		limit = strconv.FormatFloat(*a.Limit, 'g', -1, 64)
 	}
-	row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, a.RuleID, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), string(a.Value), limit, noFormula(a.Unit), when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
+	row := []string{when(a.TS), a.Step, a.Thing, a.Property, a.Event, a.Rule, a.RuleID, strconv.Itoa(a.Priority), a.State, noFormula(a.Message), a.MessageCode, string(a.Value), limit, noFormula(a.Unit), when(a.Raised), when(a.Cleared), strconv.Itoa(a.Count)}
 	if a.Acked != nil {
 		row = append(row, noFormula(a.Acked.By), noFormula(a.Acked.Comment))
 	} else {
@@ -100,5 +100,5 @@ func alarmRow(a realtime.AlarmState) []string {
 	} else {
 		row = append(row, "", "", "")
 	}
-	return append(row, strconv.FormatBool(a.Suppressed), noFormula(a.Reason), a.ID)
+	return append(row, strconv.FormatBool(a.Suppressed), noFormula(a.Reason), a.ReasonCode, a.ID)
 }

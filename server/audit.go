@@ -302,7 +302,7 @@ func (s *Server) oldCommand(ctx context.Context, id string) (story commandStory,
 
 // commandsCSV writes commands for a spreadsheet.
 func commandsCSV(c echo.Context, list []realtime.Invoked) error {
-	rows := [][]string{{"asked", "thing", "action", "input", "status", "reached", "reported", "user", "via", "risk", "reason", "last", "evidence", "error", "cmd"}}
+	rows := [][]string{{"asked", "thing", "action", "input", "status", "reached", "reported", "user", "via", "risk", "reason", "last", "evidence", "evidenceCode", "error", "errorCode", "errorReason", "cmd"}}
 	for _, i := range list {
 		asked, _ := twin.IDTime(i.ID)
 		reached := ""
@@ -311,7 +311,7 @@ func commandsCSV(c echo.Context, list []realtime.Invoked) error {
 		}
 		rows = append(rows, []string{
 			asked.Format(time.RFC3339Nano), i.Thing, i.Action, string(i.Input), i.Status, reached, string(i.Reported), i.User, i.Via, i.Risk,
-			noFormula(i.Reason), i.TS.Format(time.RFC3339Nano), noFormula(i.Evidence), noFormula(i.Error), i.ID,
+			noFormula(i.Reason), i.TS.Format(time.RFC3339Nano), noFormula(i.Evidence), i.EvidenceCode, noFormula(i.Error), i.ErrorCode, i.ErrorReason, i.ID,
 		})
 	}
 	return answerCSV(c, "commands.csv", rows)

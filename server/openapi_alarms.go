@@ -10,7 +10,7 @@ func alarmOperations() []operation {
 		{method: "GET", path: "/api/alarms/summary", tag: tag, summary: "How many alarms there are", access: reader, params: []string{"alarmThing", "ticket"}, answer: "AlarmSummary", errors: []int{400},
 			note: "What is shelved or suppressed is counted there and nowhere else. flood says that more than 20 were raised within 10 seconds just now, of all things."},
 		{method: "GET", path: "/api/alarms/history", tag: tag, summary: "The steps of alarms, the newest first", access: reader, params: []string{"alarmFrom", "alarmTo", "alarmThing", "alarmPriority", "commandFormat", "limit", "after", "ticket"}, answer: "Alarms", errors: []int{400, 422, 503},
-			note: "Each as the alarm was then, for as long as facts are kept. Link: rel=\"next\" says more; a page may then be shorter than limit. With Accept: text/csv a table, which without limit has all steps of the range."},
+			note: "Each as the alarm was then, for as long as facts are kept. Link: rel=\"next\" says more; a page may then be shorter than limit. With Accept: text/csv a table, which without limit has all steps of the range; in it messageCode stands beside the message, and whyCode beside why, the reason for which it was cleared."},
 		{method: "GET", path: "/api/alarms/rules", tag: tag, summary: "Alarm rules by the API, and how they stand", access: reader, params: []string{"limit", "after", "ticket"}, answer: "AlarmRules", errors: []int{400, 422},
 			note: "By id. Whoever is limited to some things gets the rules about those only, and none with promql."},
 		{method: "POST", path: "/api/alarms/rules", tag: tag, summary: "Add an alarm rule", access: user, body: "AlarmRule", status: 201, answer: "AlarmRule", errors: []int{400, 409, 413, 422, 429, 503},
