@@ -126,7 +126,7 @@ func decodeExact(c echo.Context, limit int64, into any) error {
 			for i, k := range known {
 				names[i] = k.name
 			}
-			return &realtime.Problem{Code: realtime.CodeInvalid, Message: clip(name) + " is not known here, only " + strings.Join(names, ", "), At: "/" + inPointer.Replace(clip(name))}
+			return realtime.Wrong("unknown", "{name} is not known here, only {known}", "name", clip(name), "known", strings.Join(names, ", ")).In("/" + inPointer.Replace(clip(name)))
 		}
 	}
 	return nil
@@ -142,7 +142,7 @@ func unmarshal(b []byte, into any) error {
 	var syntax *json.SyntaxError
 	switch {
 	case err == nil && bytes.Equal(bytes.TrimSpace(b), []byte("null")):
-		return problem(realtime.CodeMalformed, "want a JSON object, got null")
+		return realtime.Wrong("body_type", "want {want}, got {got}", "want", "a JSON object", "got", "null").Of(realtime.CodeMalformed)
 	case err == nil:
 		return nil
 	case len(bytes.TrimSpace(b)) == 0:
