@@ -223,7 +223,7 @@ act("that somebody else has saved the rule is said while one still writes it", a
   const { page } = w;
   await put(w, "hot", { thing: pump, property: "temperature", high: 60 });
   await ruleOf(page, "hot").getByRole("button", { name: "Edit the rule hot" }).click();
-  const form = page.getByRole("form", { name: "Rule hot" });
+  const form = page.getByRole("form", { name: /^Rule / });
   const title = form.getByLabel("Title");
   await title.fill("Too hot");
   await put(w, "hot", { thing: pump, property: "temperature", high: 50 });
@@ -234,6 +234,7 @@ act("that somebody else has saved the rule is said while one still writes it", a
   assert.deepEqual(await w.axe(), []);
   await form.getByRole("button", { name: "Keep mine, then save over theirs" }).click();
   await form.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Too hot is saved.").waitFor();
   await ruleOf(page, "hot").getByText("high 60 °C").waitFor();
 });
 
