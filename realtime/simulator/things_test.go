@@ -136,3 +136,44 @@ func tagged(t *testing.T, tags map[string]string, where string, m map[string]any
 	}
 	tags[tag] = where
 }
+
+// What has a title or a description has it in Vietnamese, too, wherever it stands.
+func TestEverythingIsNamedInBothLanguages(t *testing.T) {
+	seen := 0
+	var walk func(place string, v any)
+	walk = func(place string, v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(place, e)
+			}
+		case map[string]any:
+			for _, one := range []string{"title", "description"} {
+				text, ok := v[one].(string)
+				if !ok {
+					continue
+				}
+				seen++
+				if said := object(v[one+"s"]); said["en"] != text || said["vi"] == nil || said["vi"] == "" {
+					t.Errorf("%s: the %s is %q, and in languages %v", place, one, text, said)
+				}
+			}
+			for name, e := range v {
+				walk(place+"/"+name, e)
+			}
+		}
+	}
+	for name, td := range descriptions(t) {
+		walk(name, td)
+		for event, e := range object(td["events"]) {
+			for member, p := range object(object(object(e)["data"])["properties"]) {
+				if object(p)["title"] == nil {
+					t.Errorf("%s: %s in the data of %s has no title", name, member, event)
+				}
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d titles and descriptions were seen", seen)
+	}
+}

@@ -19,7 +19,7 @@ const td = {
     setSpeed: { title: "SPEED", "echotwin:feedback": "speed", input: { type: "object", properties: { speed: { type: "number", unit: "percent", minimum: 20, maximum: 100 } } } },
     home: { title: "HOME" },
   },
-  events: { jam: { titles: { en: "Jam", vi: "Kẹt" } } },
+  events: { jam: { titles: { en: "Jam", vi: "Kẹt" }, data: { type: "object", properties: { current: { title: "Current", titles: { vi: "Dòng điện" } }, side: {} } } } },
 };
 
 describe("a thing description", () => {
@@ -34,6 +34,7 @@ describe("a thing description", () => {
     const guarded = readDescription({ id: "a", actions: { go: { "echotwin:feedback": { property: "x", tolerance: 1 }, "echotwin:risk": "high", "echotwin:interlocks": [{ when: "x<1", message: "Slow" }, 7], input: { properties: { y: { minimum: 0, maximum: 1 } } } } } })!;
     expect(guarded.actions.get("go")).toMatchObject({ feedback: "x", risk: "high", interlocks: [{ en: "Slow", vi: "Slow" }, { en: "", vi: "" }] });
     expect(d.events.get("jam")?.vi).toBe("Kẹt");
+    expect([...(d.events.get("jam")?.data ?? [])]).toEqual([["current", { en: "Current", vi: "Dòng điện" }], ["side", { en: "side", vi: "side" }]]);
   });
 
   it.each([null, 7, [], {}, { id: 3 }, { id: "" }])("%j is none", (wrong) => expect(readDescription(wrong)).toBeNull());

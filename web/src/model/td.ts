@@ -48,8 +48,8 @@ export interface Description {
   undescribed: boolean;
   properties: Map<string, Property>;
   actions: Map<string, Action>;
-  /** What its events are called. */
-  events: Map<string, Titles>;
+  /** What its events are called, and what stands in their data. */
+  events: Map<string, Titles & { data: ReadonlyMap<string, Titles> }>;
   /** Its semantic types, such as Pump. */
   types: readonly string[];
   /** What else is said about it, "" when nothing is. */
@@ -77,7 +77,7 @@ export function readDescription(td: unknown): Description | null {
     undescribed: o["echotwin:undescribed"] === true,
     properties: mapOf(o.properties, readProperty),
     actions: mapOf(o.actions, readAction),
-    events: mapOf(o.events, (name, e) => titles(e, name)),
+    events: mapOf(o.events, (name, e) => ({ ...titles(e, name), data: mapOf(object(e.data).properties, (member, p) => titles(p, member)) })),
     types: [o["@type"]].flat().map(text).filter((type) => type && type !== "Thing"),
     text: both(object(o.descriptions), text(o.description)),
     contains: linked(o.links, "contains", "item"),
