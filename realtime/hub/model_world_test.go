@@ -202,7 +202,7 @@ func (w *world) quiet() {
 		glance = 20 * time.Millisecond // which cost nothing, and looking does
 	}
 	// To look all the time would take the machine from those who are looked at.
-	for end := time.Now().Add(40 * time.Second); !w.t.Failed(); time.Sleep(max(glance, 3*looked)) {
+	for end := time.Now().Add(2 * time.Minute); !w.t.Failed(); time.Sleep(max(glance, 3*looked)) {
 		began := time.Now()
 		v, why, told := w.wrong()
 		looked = time.Since(began)
@@ -218,7 +218,7 @@ func (w *world) quiet() {
 		case right && !told:
 			why = "it was right, and then " + why
 		case time.Now().After(end):
-			why = "40 s of quiet, and " + why
+			why = "2 minutes of quiet, and " + why
 		default:
 			right = false
 			continue
