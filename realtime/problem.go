@@ -15,6 +15,8 @@ type Problem struct {
 	// that say it in another language. Many problems that only programs meet have none.
 	Reason string `json:"reason,omitempty"`
 	Args   Args   `json:"args,omitempty"`
+	// Others is what else is wrong, in the order of the places; Message says how much.
+	Others []Problem `json:"others,omitempty"`
 }
 
 // The codes that more than one stage uses. server knows the HTTP status of each.

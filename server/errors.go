@@ -53,6 +53,8 @@ type failure struct {
 	// language.
 	Reason string        `json:"reason,omitempty"`
 	Args   realtime.Args `json:"args,omitempty"`
+	// Others is what else is wrong in the body.
+	Others []realtime.Problem `json:"others,omitempty"`
 
 	Path  string `json:"path,omitempty"` // of a page that does not exist
 	Needs *needs `json:"needs,omitempty"`
@@ -119,7 +121,7 @@ func failureOf(err error, path string) failure {
 }
 
 func failureOfProblem(p *realtime.Problem) failure {
-	f := failure{Error: p.Message, Code: p.Code, At: p.At, Minimum: p.Minimum, Maximum: p.Maximum, Reason: p.Reason, Args: p.Args, status: statuses[p.Code]}
+	f := failure{Error: p.Message, Code: p.Code, At: p.At, Minimum: p.Minimum, Maximum: p.Maximum, Reason: p.Reason, Args: p.Args, Others: p.Others, status: statuses[p.Code]}
 	if f.status == 0 {
 		f.status = http.StatusUnprocessableEntity
 	}

@@ -16,16 +16,25 @@ import (
 	"echotwin/realtime"
 )
 
+// maxOthers bounds an error, whatever was sent.
+const maxOthers = 20
+
 // explain makes of a validation error what the one who sent the value needs:
-// the first place that is wrong, why, and what was allowed.
+// the first place that is wrong, why, and what was allowed, and then the others.
 func (s *schema) explain(e *jsonschema.ValidationError, at string) *realtime.Problem {
-	all := leaves(e, nil)
+	return s.problems(leaves(e, nil), at)
+}
+
+func (s *schema) problems(all []*jsonschema.ValidationError, at string) *realtime.Problem {
 	slices.SortStableFunc(all, func(a, b *jsonschema.ValidationError) int {
 		return slices.Compare(a.InstanceLocation, b.InstanceLocation)
 	})
 	p := s.problem(all[0], at)
 	if n := len(all) - 1; n > 0 {
 		p = p.Beside("more", n, " (and {more} more)")
+		for _, e := range all[1:min(len(all), maxOthers+1)] {
+			p.Others = append(p.Others, *s.problem(e, at))
+		}
 	}
 	return p
 }

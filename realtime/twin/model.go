@@ -257,10 +257,7 @@ func checkShape(doc map[string]any) *realtime.Problem {
 	if len(left) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(left, func(a, b *jsonschema.ValidationError) int {
-		return slices.Compare(a.InstanceLocation, b.InstanceLocation)
-	})
-	return all.problem(left[0], "")
+	return all.problems(left, "")
 }
 
 // excused says whether an error of a description is none in a model.

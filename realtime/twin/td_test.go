@@ -62,6 +62,19 @@ func TestDescribeSaysWhatIsWrongAndWhere(t *testing.T) {
 	}
 }
 
+// Who mends a description wants all that is wrong with it at once, and not one
+// after the other.
+func TestAllThatIsWrongIsNamed(t *testing.T) {
+	many := strings.Builder{}
+	for i := range 30 {
+		fmt.Fprintf(&many, `,"p%02d":{"type":"nummer"}`, i)
+	}
+	p := problem(t, New(Config{}).Describe([]byte(td(`"title":3,"properties":{"a/b":{"type":5}`+many.String()+`}`))))
+	if p.At != "/properties/a~1b/type" || len(p.Others) != maxOthers || p.Others[0].At != "/properties/p00/type" || p.Others[0].Reason != p.Reason || !strings.HasSuffix(p.Message, "(and 31 more)") {
+		t.Errorf("got %+v", p)
+	}
+}
+
 // A description comes from a device or a user; it must not make us open files
 // or addresses.
 func TestASchemaCannotReferToAnything(t *testing.T) {

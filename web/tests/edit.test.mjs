@@ -24,10 +24,12 @@ act("an engineer writes a model, makes a thing of it, and others see it as it ha
   const text = page.getByRole("textbox", { name: "Description, JSON" });
   await text.waitFor();
   const model = await text.inputValue();
-  await text.fill(model.replace('"number"', '"nummer"'));
+  await text.fill(model.replace('"number"', '"nummer"').replace('"properties": {', '"properties": {"torque":{"type":"nimber"},'));
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByRole("alert").getByText("/properties/speed/type").waitFor();
   assert.equal(await text.evaluate((a) => a.value.slice(a.selectionStart, a.selectionEnd)), '"nummer"', "the place is selected");
+  await page.getByRole("listitem").filter({ hasText: "type is not one of" }).getByRole("button", { name: "/properties/torque/type" }).click();
+  assert.equal(await text.evaluate((a) => a.value.slice(a.selectionStart, a.selectionEnd)), '"nimber"', "the other place is selected, when asked for");
   await text.fill(model.slice(0, -1));
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByRole("alert").getByText(/^Not JSON/).waitFor();

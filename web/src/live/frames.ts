@@ -171,6 +171,8 @@ export interface Problem {
   /** Which sentence the message is, and what it fills in, for who says it in another language. */
   reason?: string;
   args?: Readonly<Record<string, Json>>;
+  /** What else is wrong with what was sent. */
+  others?: readonly Problem[];
 }
 export interface ErrorFrame extends Problem {
   type: "error";
