@@ -68,6 +68,9 @@ func newWorld(t *testing.T, seed uint64, c *modelCounts) *world {
 		w.narrow()
 		viewers = 6
 	}
+	if w.moving {
+		w.counts.moving.Add(1)
+	}
 	w.plant.begin(w)
 	h := w.newHub()
 	w.begin(h)
