@@ -68,6 +68,7 @@ func parseFrame(t testing.TB, b []byte) frame {
 	var f frame
 	if err := json.Unmarshal(b, &f); err != nil {
 		t.Errorf("a frame that is no JSON: %v: %s", err, b)
+		return frame{raw: string(b)}
 	}
 	f.raw = string(b)
 	if n := duplicateKey(b); n != "" {
