@@ -354,15 +354,16 @@ func (s *Server) docRoutes() error {
 	if err != nil {
 		return err
 	}
-	blob := func(typ string, b []byte) echo.HandlerFunc {
+	document := func(name string, b []byte) echo.HandlerFunc {
+		f := newFile(name, echo.MIMEApplicationJSON, b)
 		return func(c echo.Context) error {
 			c.Response().Header().Set(echo.HeaderCacheControl, "no-cache")
-			return c.Blob(http.StatusOK, typ, b)
+			return f.serve(c)
 		}
 	}
 	s.get("/docs", auth.Public, s.docsPage, s.limitAnswer)
-	s.get("/openapi.json", auth.Public, blob(echo.MIMEApplicationJSON, api), s.limitAnswer, zipped)
-	s.get("/asyncapi.json", auth.Public, blob(echo.MIMEApplicationJSON, asyncAPI), s.limitAnswer, zipped)
+	s.get("/openapi.json", auth.Public, document("openapi.json", api), s.limitAnswer)
+	s.get("/asyncapi.json", auth.Public, document("asyncapi.json", asyncAPI), s.limitAnswer)
 	s.get("/docs/streams", auth.Public, func(c echo.Context) error {
 		pageHeaders(c, pagePolicy)
 		return c.HTMLBlob(http.StatusOK, streams)

@@ -51,15 +51,17 @@ func loadPages(web fs.FS) (*pages, error) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(b)
-		p.files[name] = &file{
-			name: name, content: b, typ: typeOf(name),
-			etag:    base64.RawURLEncoding.EncodeToString(sum[:12]),
-			forever: strings.HasPrefix(name, "public/assets/"),
-		}
+		f := newFile(name, typeOf(name), b)
+		f.forever = strings.HasPrefix(name, "public/assets/")
+		p.files[name] = f
 		return nil
 	})
 	return p, err
+}
+
+func newFile(name, typ string, content []byte) *file {
+	sum := sha256.Sum256(content)
+	return &file{name: name, content: content, typ: typ, etag: base64.RawURLEncoding.EncodeToString(sum[:12])}
 }
 
 // typeOf is the media type by a file's name. A declaration of types is text to
