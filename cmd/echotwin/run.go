@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime/debug"
+	"slices"
 )
 
 // addresses are where a running Echotwin can be reached.
@@ -23,13 +24,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, ready f
 	if err != nil {
 		return err
 	}
+	if slices.Contains(accountWords, c.do) {
+		return accounts(ctx, c, os.Stdin, os.Stdout)
+	}
 	switch c.do {
 	case "backup":
 		return backupTo(ctx, c)
 	case "restore":
 		return restoreFrom(ctx, c)
-	case "user", "token", "device", "session":
-		return accounts(ctx, c, os.Stdin, os.Stdout)
 	case "doctor":
 		return doctor(ctx, c, os.Stdout)
 	}
