@@ -149,34 +149,43 @@ func (n *Notify) Put(ctx context.Context, by, key string, d Draft) (Channel, err
 }
 
 // edit changes a channel by fn, on top of what others write meanwhile.
-func (n *Notify) edit(ctx context.Context, key string, fn func(k *kept) error) (*kept, error) {
+func (n *Notify) edit(ctx context.Context, key string, fn func(k *kept) error) (k *kept, err error) {
 	n.change.Lock()
 	defer n.change.Unlock()
-	for range 10 {
-		k, revision, err := n.read(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		was := k.Changed
-		if err := fn(k); err != nil {
-			return nil, err
-		}
-		if k.Changed = n.now(); !k.Changed.After(was) {
-			k.Changed = was.Add(time.Millisecond)
-		}
-		value, err := json.Marshal(k)
-		if err != nil {
-			return nil, err
-		}
-		switch _, err := n.cfg.Channels.Update(ctx, key, value, revision); {
-		case err == nil:
-			n.take(key, k)
-			return k, nil
-		case !errors.Is(err, n.cfg.Changed):
-			return nil, err
-		}
+	err = realtime.PastRivals(ctx, n.lost, func() error {
+		k, err = n.try(ctx, key, fn)
+		return err
+	})
+	if n.lost(err) {
+		err = realtime.Wrong("channel_busy", "others change this channel all the time; try again").Of(realtime.CodeConflict)
 	}
-	return nil, realtime.Wrong("channel_busy", "others change this channel all the time; try again").Of(realtime.CodeConflict)
+	return k, err
+}
+
+// lost says that another node was first.
+func (n *Notify) lost(err error) bool { return errors.Is(err, n.cfg.Changed) }
+
+func (n *Notify) try(ctx context.Context, key string, fn func(k *kept) error) (*kept, error) {
+	k, revision, err := n.read(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	was := k.Changed
+	if err := fn(k); err != nil {
+		return nil, err
+	}
+	if k.Changed = n.now(); !k.Changed.After(was) {
+		k.Changed = was.Add(time.Millisecond)
+	}
+	value, err := json.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := n.cfg.Channels.Update(ctx, key, value, revision); err != nil {
+		return nil, err
+	}
+	n.take(key, k)
+	return k, nil
 }
 
 // Remove takes a channel away, with what it has waiting.

@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -266,17 +265,18 @@ func (n *Notify) patience(k *kept) time.Duration {
 
 // note adds a delivery to those of a channel.
 func (n *Notify) note(ctx context.Context, key string, d Delivery) error {
-	for range 10 {
+	err := realtime.PastRivals(ctx, n.lost, func() error {
 		s, revision, err := n.state(ctx, key)
 		if err != nil || revision == 0 { // removed meanwhile
 			return err
 		}
 		s.note(d)
-		if err = n.save(ctx, key, s, revision); !errors.Is(err, n.cfg.Changed) {
-			return err
-		}
+		return n.save(ctx, key, s, revision)
+	})
+	if n.lost(err) {
+		return nil // it was sent; that the list lacks it is no reason to say otherwise
 	}
-	return nil // it was sent; that the list lacks it is no reason to say otherwise
+	return err
 }
 
 // now is in milliseconds, so that what was written is equal to what is read.

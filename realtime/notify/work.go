@@ -76,7 +76,7 @@ func (w *worker) step(ctx context.Context) (time.Duration, error) {
 		return w.n.cfg.Sweep, nil
 	}
 	m, wait, err := w.begin(ctx, k)
-	if errors.Is(err, w.n.cfg.Changed) {
+	if w.n.lost(err) {
 		return rand.N(20 * time.Millisecond), nil // another node was first, or a test was noted
 	}
 	if err != nil || m == nil {
@@ -244,7 +244,7 @@ func (w *worker) end(ctx context.Context, m *open, r result) error {
 			return nil // the channel was disabled, or another node took over
 		}
 		err = w.n.save(ctx, w.key, s, revision)
-		if !errors.Is(err, w.n.cfg.Changed) {
+		if !w.n.lost(err) {
 			if err == nil && len(s.Done) > 0 && s.Done[len(s.Done)-1].ID == m.ID {
 				w.n.counts.over(s.Done[len(s.Done)-1].Status)
 			}

@@ -113,18 +113,20 @@ func (d *Directory) edit(ctx context.Context, id string, m Match, next func(old 
 	if err := d.free(id); err != nil {
 		return false, err
 	}
-	return d.again(func() (bool, error) { return d.try(ctx, id, m, next) })
+	return d.again(ctx, func() (bool, error) { return d.try(ctx, id, m, next) })
 }
 
-// again tries a write while another node is first; each time it has the next word.
-func (d *Directory) again(try func() (bool, error)) (created bool, err error) {
-	for range 5 {
+// again tries a write while another node is first.
+func (d *Directory) again(ctx context.Context, try func() (bool, error)) (created bool, err error) {
+	lost := func(err error) bool { return errors.Is(err, d.cfg.Changed) || errors.Is(err, d.cfg.Exists) }
+	err = realtime.PastRivals(ctx, lost, func() error {
 		created, err = try()
-		if !errors.Is(err, d.cfg.Changed) && !errors.Is(err, d.cfg.Exists) {
-			return created, err
-		}
+		return err
+	})
+	if lost(err) {
+		return false, realtime.Wrong("td_busy", "others change this description all the time; try again").Of(realtime.CodeConflict)
 	}
-	return false, realtime.Wrong("td_busy", "others change this description all the time; try again").Of(realtime.CodeConflict)
+	return created, err
 }
 
 func (d *Directory) try(ctx context.Context, id string, m Match, next func(old []byte) ([]byte, error)) (created bool, err error) {

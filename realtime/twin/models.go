@@ -177,7 +177,7 @@ func (d *Directory) editModel(ctx context.Context, name string, m Match, may fun
 	if err := d.free(modelKey + name); err != nil {
 		return false, err
 	}
-	return d.again(func() (bool, error) { return d.tryModel(ctx, name, m, may, next) })
+	return d.again(ctx, func() (bool, error) { return d.tryModel(ctx, name, m, may, next) })
 }
 
 func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func(string) bool, next func(old []byte) ([]byte, error)) (bool, error) {

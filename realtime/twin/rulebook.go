@@ -241,13 +241,15 @@ func noRule(id string) error {
 func (b *Rulebook) change(ctx context.Context, id string, c RuleChange, next func(old *rule) ([]byte, error)) (r Rule, created bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for range 10 { // another node may be first; each time it has the next word
+	lost := func(err error) bool { return errors.Is(err, b.cfg.Changed) }
+	err = realtime.PastRivals(ctx, lost, func() error {
 		r, created, err = b.try(ctx, id, c, next)
-		if !errors.Is(err, b.cfg.Changed) {
-			return r, created, err
-		}
+		return err
+	})
+	if lost(err) {
+		return Rule{}, false, realtime.Wrong("rules_busy", "others change the rules all the time; try again").Of(realtime.CodeConflict)
 	}
-	return Rule{}, false, realtime.Wrong("rules_busy", "others change the rules all the time; try again").Of(realtime.CodeConflict)
+	return r, created, err
 }
 
 func (b *Rulebook) try(ctx context.Context, id string, c RuleChange, next func(old *rule) ([]byte, error)) (Rule, bool, error) {

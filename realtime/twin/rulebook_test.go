@@ -84,9 +84,12 @@ func TestRulesOnTwoNodes(t *testing.T) {
 
 		// Both write at once: neither is lost.
 		var wg sync.WaitGroup
-		for i := range 10 {
-			wg.Go(func() { first.put(t, fmt.Sprint("a", i), `{"thing":"x","property":"y","high":1}`) })
-			wg.Go(func() { second.put(t, fmt.Sprint("b", i), `{"thing":"x","property":"y","high":1}`) })
+		for name, b := range map[string]*Rulebook{"a": first, "b": second} {
+			wg.Go(func() {
+				for i := range 10 {
+					b.put(t, fmt.Sprint(name, i), `{"thing":"x","property":"y","high":1}`)
+				}
+			})
 		}
 		wg.Wait()
 		synctest.Wait()
