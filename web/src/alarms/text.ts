@@ -3,7 +3,7 @@
 import { screen } from "../app/screen.svelte";
 import { thingName } from "../app/view";
 import { age, locale, number, plain, time, when } from "../i18n";
-import { jsonText, unitText } from "../model/text";
+import { dataText, jsonText, unitText } from "../model/text";
 import type { Property } from "../model/td";
 import { mostUrgent, steps, unacked, time as ms, type Alarm } from "./alarm";
 import { m } from "./words";
@@ -80,9 +80,7 @@ function figure(value: number, p: Property | undefined): string {
 /** 78.6 °C, or the first data of an event; "" without. */
 export function valueThen(a: Alarm): string {
   if (a.value === undefined || a.value === null) return "";
-  if (typeof a.value === "object" && !Array.isArray(a.value)) {
-    return Object.entries(a.value).slice(0, 3).map(([name, value]) => `${name} ${jsonText(value)}`).join(", ");
-  }
+  if (a.rule === "event") return dataText(screen.describe(a.thing)?.events.get(a.event ?? ""), a.value, locale.lang, 3);
   return [jsonText(a.value, propertyOf(a)), unitOf(a)].filter(Boolean).join(" ");
 }
 

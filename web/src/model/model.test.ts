@@ -5,6 +5,7 @@ import { Catalog } from "./catalog";
 import { priorityOf, readingOf } from "./reading";
 import { Series, slope } from "./series";
 import { readDescription } from "./td";
+import { dataText } from "./text";
 
 const td = {
   id: "urn:echotwin:plant/cv-2",
@@ -19,7 +20,7 @@ const td = {
     setSpeed: { title: "SPEED", "echotwin:feedback": "speed", input: { type: "object", properties: { speed: { type: "number", unit: "percent", minimum: 20, maximum: 100 } } } },
     home: { title: "HOME" },
   },
-  events: { jam: { titles: { en: "Jam", vi: "Kẹt" }, data: { type: "object", properties: { current: { title: "Current", titles: { vi: "Dòng điện" } }, side: {} } } } },
+  events: { jam: { titles: { en: "Jam", vi: "Kẹt" }, data: { type: "object", properties: { current: { title: "Current", titles: { vi: "Dòng điện" }, unit: "A", "echotwin:decimals": 1 }, side: {} } } }, count: { data: { type: "integer", unit: "bph" } } },
 };
 
 describe("a thing description", () => {
@@ -34,7 +35,12 @@ describe("a thing description", () => {
     const guarded = readDescription({ id: "a", actions: { go: { "echotwin:feedback": { property: "x", tolerance: 1 }, "echotwin:risk": "high", "echotwin:interlocks": [{ when: "x<1", message: "Slow" }, 7], input: { properties: { y: { minimum: 0, maximum: 1 } } } } } })!;
     expect(guarded.actions.get("go")).toMatchObject({ feedback: "x", risk: "high", interlocks: [{ en: "Slow", vi: "Slow" }, { en: "", vi: "" }] });
     expect(d.events.get("jam")?.vi).toBe("Kẹt");
-    expect([...(d.events.get("jam")?.data ?? [])]).toEqual([["current", { en: "Current", vi: "Dòng điện" }], ["side", { en: "side", vi: "side" }]]);
+    const jam = d.events.get("jam");
+    expect(dataText(jam, { current: 7.25, side: "left", at: { x: 1 } }, "vi")).toBe('Dòng điện 7.3 A, side left, at {"x":1}');
+    expect(dataText(jam, { current: 7, side: "left" }, "en", 1)).toBe("Current 7.0 A");
+    expect(dataText(d.events.get("count"), 12, "en")).toBe("12 bph");
+    expect(dataText(undefined, 12, "en")).toBe("12");
+    expect(dataText(jam, null, "en")).toBe("");
   });
 
   it.each([null, 7, [], {}, { id: 3 }, { id: "" }])("%j is none", (wrong) => expect(readDescription(wrong)).toBeNull());

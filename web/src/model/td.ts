@@ -39,6 +39,12 @@ export interface Property {
   alarms?: Members;
 }
 
+/** What an event is called, and what its data is: one value, or members with names. */
+export interface Event extends Titles {
+  data: Property;
+  members: ReadonlyMap<string, Property>;
+}
+
 export interface Description {
   /** The path that the whole system uses. */
   id: string;
@@ -48,8 +54,7 @@ export interface Description {
   undescribed: boolean;
   properties: Map<string, Property>;
   actions: Map<string, Action>;
-  /** What its events are called, and what stands in their data. */
-  events: Map<string, Titles & { data: ReadonlyMap<string, Titles> }>;
+  events: Map<string, Event>;
   /** Its semantic types, such as Pump. */
   types: readonly string[];
   /** What else is said about it, "" when nothing is. */
@@ -77,7 +82,7 @@ export function readDescription(td: unknown): Description | null {
     undescribed: o["echotwin:undescribed"] === true,
     properties: mapOf(o.properties, readProperty),
     actions: mapOf(o.actions, readAction),
-    events: mapOf(o.events, (name, e) => ({ ...titles(e, name), data: mapOf(object(e.data).properties, (member, p) => titles(p, member)) })),
+    events: mapOf(o.events, (name, e) => ({ ...titles(e, name), data: readProperty(name, object(e.data)), members: mapOf(object(e.data).properties, readProperty) })),
     types: [o["@type"]].flat().map(text).filter((type) => type && type !== "Thing"),
     text: both(object(o.descriptions), text(o.description)),
     contains: linked(o.links, "contains", "item"),

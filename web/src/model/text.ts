@@ -2,7 +2,7 @@ import { number, plain, t, type Lang } from "../i18n";
 import type { Json } from "../live";
 import { valuesOf, type Action } from "./action";
 import type { Reading } from "./reading";
-import type { Property } from "./td";
+import type { Event, Property } from "./td";
 
 /** The value of a reading as text, without its unit. */
 export function valueText(r: Pick<Reading, "value" | "property">): string {
@@ -28,6 +28,17 @@ export function jsonText(value: Json | undefined, p?: Property): string {
 export function unitText(unit: string, lang: Lang): string {
   if (lang !== "vi") return unit;
   return unit === "bottles" ? "chai" : unit === "bph" ? "chai/h" : unit === "/min" ? "/phút" : unit === "min" ? "phút" : unit === "h" ? "giờ" : unit === "d" ? "ngày" : unit;
+}
+
+/** The data of an event in words, the first few members or all: Current 7.2 A, Side left. */
+export function dataText(about: Event | undefined, data: Json, lang: Lang, most = Infinity): string {
+  const said = (value: Json, p?: Property) => [jsonText(value, p), unitText(p?.unit ?? "", lang)].filter(Boolean).join(" ");
+  if (data === null) return "";
+  if (typeof data !== "object" || Array.isArray(data)) return said(data, about?.data);
+  return Object.entries(data)
+    .slice(0, most)
+    .map(([name, value]) => `${about?.members.get(name)?.titles[lang] ?? name} ${said(value, about?.members.get(name))}`)
+    .join(", ");
 }
 
 /** The input of a command in a few words: 60 %, or each value with its name. */
