@@ -129,7 +129,7 @@ func TestS10TimeOut(t *testing.T) {
 
 // Each fault of the upstream is a failure in every form of answer.
 func TestFaultsOfTheUpstreamInEveryForm(t *testing.T) {
-	limits := gpt.Limits{TimeoutFirst: 1500 * time.Millisecond, Idle: 500 * time.Millisecond}
+	limits := gpt.Limits{TimeoutFirst: 3 * time.Second, Idle: 1500 * time.Millisecond}
 	for _, f := range upstreamtest.Faults() {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()

@@ -167,7 +167,7 @@ func TestFaultsOfReceivers(t *testing.T) {
 			p := newPlant(t, bus.Config{}, bus.FactsConfig{})
 			n, _ := p.notify(func(c *Config) {
 				if tt.name == "a hang" {
-					c.Timeout = 300 * time.Millisecond
+					c.Timeout = time.Second
 				}
 			})
 			v := newReceiver(t, func(i int, w http.ResponseWriter, r *http.Request) {
