@@ -102,6 +102,7 @@ act("one sees where one is signed in, ends one session and all", async (t) => {
   await all.getByRole("button", { name: "Sign out everywhere" }).click();
   await all.getByText(`The sessions of ${name} were ended.`).waitFor();
   assert.equal((await here.context.request.get("/api/sessions")).status(), 401);
+  await here.page.waitForURL(/\/login\.html/);
 });
 
 act("an operator has an account of their own, and is told why not the rest", async (t) => {
@@ -138,9 +139,11 @@ act("a role that changes is on the open page without a reload", async (t) => {
   const users = page.getByRole("region", { name: "Users" });
   await users.getByText("Needs the role Administrator; yours is Viewer.").waitFor();
   await become("admin");
+  const lists = ["/api/users", "/api/devices"].map((path) => page.waitForResponse((r) => r.ok() && new URL(r.url()).pathname === path));
   await page.clock.fastForward(31_000);
   await users.getByRole("button", { name: "Add" }).waitFor();
   await page.getByRole("link", { name: "Admin" }).waitFor();
+  await Promise.all(lists);
 
   // The other way the server says so at once, when something is asked of it.
   t.expectComplaint(/403 \(Forbidden\)/);

@@ -1,6 +1,7 @@
 // Debian's Chromium, and pages that remember what went wrong on them.
 import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { user } from "./server.mjs";
@@ -96,8 +97,9 @@ export class Window {
     return path;
   }
 
+  /** Chromium sometimes never says that a page which was just leaving is closed; it goes with the browser then. */
   async close() {
-    await this.context.close();
+    await Promise.race([this.context.close(), sleep(10_000, undefined, { ref: false })]);
   }
 }
 
