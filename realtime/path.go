@@ -6,6 +6,10 @@ import "strings"
 const (
 	MaxSegments = 8
 	MaxSegment  = 64
+
+	// MaxDepth is how many arrays and objects may lie within each other in one
+	// value, whoever sends it.
+	MaxDepth = 16
 )
 
 // CheckThing says what is wrong with a thing's id, or nil.

@@ -47,7 +47,6 @@ const (
 	MaxSamples    = 10_000   // samples in a request
 	MaxProperties = 256      // properties in a sample
 	MaxValue      = 64 << 10 // bytes of one value, of an event's data and of a result
-	MaxDepth      = 16       // arrays and objects within each other in one value
 	MaxNumber     = 128      // characters of a number
 	MaxRejected   = 20       // problems that an Answer lists
 

@@ -133,8 +133,8 @@ func (sc *scanner) value(r role) bool {
 
 // nested reads an array or an object.
 func (sc *scanner) nested(r role) bool {
-	if len(sc.path) == MaxDepth {
-		sc.spot(realtime.CodeTooLarge, fmt.Sprintf("arrays and objects go deeper than %d levels", MaxDepth))
+	if len(sc.path) == realtime.MaxDepth {
+		sc.spot(realtime.CodeTooLarge, fmt.Sprintf("arrays and objects go deeper than %d levels", realtime.MaxDepth))
 		return sc.balance()
 	}
 	object := sc.peek() == '{'

@@ -185,6 +185,9 @@ func limits(i realtime.Invocation) *realtime.Problem {
 	if len(i.Input) > maxInput {
 		return realtime.Wrong("input_size", "the input has more than {max} bytes", "max", maxInput).Of(realtime.CodeTooLarge).In("/input")
 	}
+	if deep(i.Input) {
+		return realtime.Wrong("input_deep", "arrays and objects of the input go deeper than {max} levels", "max", realtime.MaxDepth).Of(realtime.CodeTooLarge).In("/input")
+	}
 	return nil
 }
 

@@ -106,14 +106,16 @@ func TestAnInputIsCheckedAgainstTheDescription(t *testing.T) {
 		{realtime.Invocation{Thing: conveyorID, Action: "stop", Timeout: -1}, realtime.CodeOutOfRange},
 		{realtime.Invocation{Thing: conveyorID, Action: "stop", Key: strings.Repeat("k", 129)}, realtime.CodeInvalid},
 		{realtime.Invocation{Thing: conveyorID, Action: "setSpeed", Input: make([]byte, maxInput+1)}, realtime.CodeTooLarge},
+		{realtime.Invocation{Thing: conveyorID, Action: "setSpeed", Input: json.RawMessage(strings.Repeat("[", 17) + strings.Repeat("]", 17))}, realtime.CodeTooLarge},
+		{realtime.Invocation{Thing: conveyorID, Action: "setSpeed", Input: json.RawMessage(`"` + strings.Repeat(`[\"`, 17) + `"`)}, realtime.CodeInvalid}, // is a text
 	} {
 		if _, err := tw.Invoke(t.Context(), tt.i); problem(t, err).Code != tt.code {
 			t.Errorf("%+v: got %v, want %s", tt.i, err, tt.code)
 		}
 	}
 	// What was understood and not allowed is in the audit, nothing else is.
-	if got := len(l.steps()); got != 9 {
-		t.Errorf("got %d commands in the log, want the 9 that were checked against an action", got)
+	if got := len(l.steps()); got != 10 {
+		t.Errorf("got %d commands in the log, want the 10 that were checked against an action", got)
 	}
 }
 

@@ -29,12 +29,26 @@ func (s *schema) problems(all []*jsonschema.ValidationError, at string) *realtim
 	slices.SortStableFunc(all, func(a, b *jsonschema.ValidationError) int {
 		return slices.Compare(a.InstanceLocation, b.InstanceLocation)
 	})
-	p := s.problem(all[0], at)
-	if n := len(all) - 1; n > 0 {
-		p = p.Beside("more", n, " (and {more} more)")
-		for _, e := range all[1:min(len(all), maxOthers+1)] {
-			p.Others = append(p.Others, *s.problem(e, at))
-		}
+	wrong := make([]*realtime.Problem, len(all))
+	for i, e := range all {
+		wrong[i] = s.problem(e, at)
+	}
+	return together(wrong)
+}
+
+// together is the first of several problems with the others beside it, or nil.
+func together(all []*realtime.Problem) *realtime.Problem {
+	if len(all) == 0 {
+		return nil
+	}
+	p, rest := all[0], all[1:]
+	if len(rest) == 0 {
+		return p
+	}
+	p = p.Beside("more", len(rest), " (and {more} more)")
+	p.Others = nil
+	for _, q := range rest[:min(len(rest), maxOthers)] {
+		p.Others = append(p.Others, *q)
 	}
 	return p
 }

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	maxDepth = 64     // of a model
-	maxNodes = 20_000 // values in a model and in what is made of it
+	maxDepth = 64     // of a description and of a model
+	maxNodes = 20_000 // values in one, and in what is made of a model
 
 	maxValues    = 256 // of one thing
 	maxValueText = 1024

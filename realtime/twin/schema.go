@@ -127,6 +127,28 @@ func decode(b []byte) (any, error) {
 	return v, checkNumbers(v)
 }
 
+// deep says whether arrays and objects lie more than realtime.MaxDepth within each
+// other, in what is or is not JSON.
+func deep(b []byte) bool {
+	level, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '{' || c == '[':
+			if level++; level > realtime.MaxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			level--
+		}
+	}
+	return false
+}
+
 func checkNumbers(v any) error {
 	switch v := v.(type) {
 	case json.Number:

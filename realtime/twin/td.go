@@ -167,6 +167,9 @@ func understand(v any) (*description, *realtime.Problem) {
 	if err != nil {
 		return nil, &realtime.Problem{Code: realtime.CodeUnavailable, Message: err.Error()}
 	}
+	if !small(v) {
+		return nil, realtime.Wrong("td_deep", "a Thing Description goes at most {deep} objects deep and has at most {max} values", "deep", maxDepth, "max", maxNodes).Of(realtime.CodeTooLarge)
+	}
 	if doc, ok := v.(map[string]any); ok && isModel(doc) {
 		return nil, at("/@type", realtime.Wrong("td_model", "this is a Thing Model and no Thing Description; /api/models takes it"))
 	}
@@ -203,7 +206,7 @@ func at(place string, err error) *realtime.Problem {
 }
 
 // members goes through the affordances of one sort in the order of their names,
-// so that of several problems always the same one is told.
+// so that of several problems always the same one is told first.
 func members(doc map[string]any, sort string, each func(name, place string, m map[string]any) *realtime.Problem) *realtime.Problem {
 	all, _ := doc[sort].(map[string]any)
 	order := make([]string, 0, len(all))
@@ -211,16 +214,16 @@ func members(doc map[string]any, sort string, each func(name, place string, m ma
 		order = append(order, name)
 	}
 	slices.Sort(order)
+	var wrong []*realtime.Problem
 	for _, name := range order {
 		place := "/" + sort + "/" + escape(name)
 		if err := realtime.CheckName(name); err != nil {
-			return at(place, err)
-		}
-		if problem := each(name, place, all[name].(map[string]any)); problem != nil {
-			return problem
+			wrong = append(wrong, at(place, err))
+		} else if problem := each(name, place, all[name].(map[string]any)); problem != nil {
+			wrong = append(wrong, problem)
 		}
 	}
-	return nil
+	return together(wrong)
 }
 
 func (d *description) readProperties(doc map[string]any) *realtime.Problem {

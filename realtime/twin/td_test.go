@@ -73,6 +73,27 @@ func TestAllThatIsWrongIsNamed(t *testing.T) {
 	if p.At != "/properties/a~1b/type" || len(p.Others) != maxOthers || p.Others[0].At != "/properties/p00/type" || p.Others[0].Reason != p.Reason || !strings.HasSuffix(p.Message, "(and 31 more)") {
 		t.Errorf("got %+v", p)
 	}
+	// What the schema cannot see is named as well.
+	p = problem(t, New(Config{}).Describe([]byte(td(`"properties":{"":{},"a/b":{},"good":{},"up":{"minimum":2,"maximum":1}}`))))
+	if p.At != "/properties/" || len(p.Others) != 2 || p.Others[0].At != "/properties/a~1b" || p.Others[1].Reason != "limits_crossed" || !strings.HasSuffix(p.Message, "(and 2 more)") {
+		t.Errorf("got %+v", p)
+	}
+}
+
+// A description 3,000 objects deep was taken, and kept every program whose JSON
+// parser has a limit from reading the directory.
+func TestADescriptionIsOnlySoDeep(t *testing.T) {
+	nested := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
+	if err := New(Config{}).Describe([]byte(td(`"x":` + nested(60)))); err != nil {
+		t.Error(err)
+	}
+	if p := problem(t, New(Config{}).Describe([]byte(td(`"x":`+nested(3000))))); p.Code != realtime.CodeTooLarge || p.Reason != "td_deep" {
+		t.Errorf("got %+v", p)
+	}
+	wide := `"x":[1` + strings.Repeat(",1", maxNodes) + `]`
+	if p := problem(t, New(Config{}).Describe([]byte(td(wide)))); p.Reason != "td_deep" {
+		t.Errorf("got %+v", p)
+	}
 }
 
 // A description comes from a device or a user; it must not make us open files
