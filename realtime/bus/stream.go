@@ -22,6 +22,11 @@ const (
 	// replicas are made when the cluster has the servers for them.
 	replicas = 3
 
+	// makeTimeout bounds the making of a stream inside of this process, which
+	// waits for the disk: the library's 5 s were too few for a busy machine, and
+	// the server did not start. A server outside may be away, and is asked no longer.
+	makeTimeout = 30 * time.Second
+
 	// The smallest log that is still worth having.
 	minBytes = 64 << 20
 )
@@ -92,6 +97,10 @@ func (b *Bus) create(ctx context.Context, cfg jetstream.StreamConfig) (jetstream
 	cfg.Replicas = 1
 	if b.inside == nil {
 		cfg.Replicas = replicas
+	} else {
+		var cancel func()
+		ctx, cancel = context.WithTimeout(ctx, makeTimeout)
+		defer cancel()
 	}
 	for {
 		s, err := b.js.CreateStream(ctx, cfg)
