@@ -67,7 +67,9 @@ func TestF7ReadmeRuns(t *testing.T) {
 	env := settings(t, map[string]string{"ECHOTWIN_DEMO": "true"})
 	a, _ := start(t, env)
 	c := signIn(t, a)
-	eventually(t, "the demo line sends", func() bool { return c.value("plant/line1/conveyor-2", "speed") != "" })
+	eventually(t, "the demo line sends", func() bool {
+		return c.value("plant/line1/conveyor-2", "speed") != "" && c.value("plant/line1/conveyor-2", "temperature") != ""
+	})
 	paths := curlPaths(t)
 	each := func(name, path string) func(t *testing.T) {
 		return func(t *testing.T) {

@@ -78,8 +78,9 @@ func (c *client) publish(m morning) {
 		c.t.Fatalf("publishing what is hidden: %d %s", code, body)
 	}
 	eventually(c.t, "history has the morning", func() bool {
-		code, body := c.do("GET", fmt.Sprintf("/api/things/%s/state?at=%d", press, m.at(m.n).UnixMilli()), "")
-		return code == 200 && strings.Contains(body, fmt.Sprintf(`"value":%d`, m.n-1))
+		_, one := c.do("GET", fmt.Sprintf("/api/things/%s/state?at=%d", press, m.at(m.n).UnixMilli()), "")
+		_, other := c.do("GET", fmt.Sprintf("/api/things/bench/hidden/state?at=%d", m.at(m.n).UnixMilli()), "")
+		return strings.Contains(one, fmt.Sprintf(`"value":%d`, m.n-1)) && strings.Contains(other, `"value":2`)
 	})
 }
 
