@@ -20,10 +20,11 @@ export class Script {
     s.dir = await mkdtemp(join(scripts, "script-"));
     const client = await fetch(`${server.url}/public/echotwin.js`);
     assert.equal(client.status, 200);
-    await writeFile(join(s.dir, "echotwin.js"), await client.text());
-    await writeFile(join(s.dir, "package.json"), '{"type":"module"}');
-    await writeFile(join(s.dir, "script.js"), source);
-    s.process = spawn(process.execPath, ["script.js"], {
+    // As `npm init` leaves a folder: a .js file is no module there.
+    await writeFile(join(s.dir, "package.json"), '{"type":"commonjs"}');
+    await writeFile(join(s.dir, "echotwin.mjs"), await client.text());
+    await writeFile(join(s.dir, "script.mjs"), source);
+    s.process = spawn(process.execPath, ["script.mjs"], {
       cwd: s.dir,
       env: { PATH: process.env.PATH, ECHOTWIN_URL: server.url, ECHOTWIN_TOKEN: token ?? (await Script.token(server)) },
       stdio: ["ignore", "pipe", "pipe"],
