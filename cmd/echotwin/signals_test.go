@@ -5,6 +5,7 @@ package main
 import (
 	"os/exec"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -29,6 +30,32 @@ func TestHangupWithoutTerminalEndsNothing(t *testing.T) {
 	ws.until("the reading", func(f frame) bool { return f.value("lab/press", "force") != "" })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// A balancer went on sending viewers to a server that turned all of them away:
+// it refused streams for the whole drain, and /readyz said that it was ready.
+func TestADrainingServerIsNotReady(t *testing.T) {
+	a, cmd := startProcess(t, settings(t, map[string]string{"DRAIN": "4s"}))
+	c := signIn(t, a)
+	for range 20 { // they go one by one within 3 s
+		c.watch("?path=lab/**")
+	}
+	if code, body := c.do("GET", "/readyz", ""); code != 200 || !strings.Contains(body, `"streams":"ok"`) {
+		t.Errorf("while it serves: %d %s", code, body)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "/readyz says so", func() bool {
+		code, body := c.do("GET", "/readyz", "")
+		return code == 503 && strings.Contains(body, `"streams":"not ready"`)
+	})
+	if code, body := c.do("GET", "/livez", ""); code != 200 {
+		t.Errorf("while it drains it is alive: %d %s", code, body)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after SIGTERM: %v", err)

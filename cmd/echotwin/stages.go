@@ -320,7 +320,7 @@ func (s *stages) gptConfig() gpt.Config {
 func (s *stages) serverDeps() server.Deps {
 	registry := prometheus.NewRegistry()
 	s.register(registry)
-	ready := map[string]func() error{"bus": s.bus.Ready, "clock": s.clockReady, "facts": s.facts.Ready, "history": s.history.Ready}
+	ready := map[string]func() error{"bus": s.bus.Ready, "clock": s.clockReady, "facts": s.facts.Ready, "history": s.history.Ready, "streams": s.hub.Ready}
 	if s.door != nil {
 		ready["mqtt"] = s.door.Ready
 	}

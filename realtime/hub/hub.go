@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	crand "crypto/rand"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -286,6 +287,15 @@ func (h *Hub) Drain(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Ready is an error as soon as new clients are turned away, so that whoever
+// shares them out over several servers sends them to another.
+func (h *Hub) Ready() error {
+	if h.draining.Load() {
+		return errors.New("the server is stopping: new clients are turned away")
+	}
+	return nil
 }
 
 // Close ends all connections at once and returns when nothing of the hub runs
