@@ -15,6 +15,18 @@ type goodbye struct {
 	reconnectIn time.Duration
 }
 
+// A byeFrame is a goodbye as the client hears it.
+type byeFrame struct {
+	Type        string `json:"type"`
+	Code        string `json:"code"`
+	Message     string `json:"message,omitempty"`
+	ReconnectIn int64  `json:"reconnectIn"`
+}
+
+func (g *goodbye) frame() byeFrame {
+	return byeFrame{"bye", g.word, g.message, g.reconnectIn.Milliseconds()}
+}
+
 func (g *goodbye) label() string { return strconv.Itoa(g.code) }
 
 // bye ends a connection after a last frame that says why.
@@ -29,12 +41,7 @@ func (s *shard) bye(c *conn, g goodbye) {
 		if c.wire == eventStream && g.reconnectIn > 0 {
 			c.answers = sse.AppendRetry(c.answers, g.reconnectIn) // EventSource comes back by itself
 		}
-		s.say(c, "bye", struct {
-			Type        string `json:"type"`
-			Code        string `json:"code"`
-			Message     string `json:"message,omitempty"`
-			ReconnectIn int64  `json:"reconnectIn"`
-		}{"bye", g.word, g.message, g.reconnectIn.Milliseconds()})
+		s.say(c, "bye", g.frame())
 	}
 	if c.closing != nil {
 		return // it has read none of its answers, and that goodbye is on its way

@@ -35,13 +35,13 @@ func (h *Hub) ServeEvents(w http.ResponseWriter, r *http.Request, v Viewer) {
 	}
 	address := addressOf(r, v)
 	if refused := h.door.enter(v.User, address); refused != nil {
-		h.turnBack(w, &refused.Problem, refused.retry)
+		turnBack(w, r, &q, &refused.Problem, refused.retry)
 		return
 	}
 	if q.replay {
 		if problem := h.openEvents(r.Context(), &q, v); problem != nil {
 			h.door.leave(v.User, address)
-			h.turnBack(w, problem, 5*time.Second)
+			turnBack(w, r, &q, problem, 5*time.Second)
 			return
 		}
 	} else if q.since != "" {
@@ -59,7 +59,11 @@ func (h *Hub) ServeEvents(w http.ResponseWriter, r *http.Request, v Viewer) {
 }
 
 // turnBack answers a request for a stream that there is no room for now.
-func (h *Hub) turnBack(w http.ResponseWriter, p *realtime.Problem, retry time.Duration) {
+//
+// Any status but 200 ends an EventSource for good: a server that stopped would
+// lose all that come back before it is gone. So an EventSource, which says what
+// it accepts, is told in its own words when to come back.
+func turnBack(w http.ResponseWriter, r *http.Request, q *query, p *realtime.Problem, retry time.Duration) {
 	status := statusOf(p)
 	switch p.Code {
 	case realtime.CodeTooMany:
@@ -69,6 +73,13 @@ func (h *Hub) turnBack(w http.ResponseWriter, p *realtime.Problem, retry time.Du
 	}
 	if status != statusOf(p) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
+		if q.wire == eventStream && strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+			g := goodbye{word: p.Code, message: p.Message, reconnectIn: retry}
+			b, _ := json.Marshal(g.frame()) // numbers and text cannot fail to be encoded
+			sse.SetHeaders(w.Header())
+			w.Write(sse.AppendEvent(sse.AppendRetry(nil, retry), "", "bye", b)) // who is gone misses nothing
+			return
+		}
 	}
 	writeProblem(w, status, p)
 }

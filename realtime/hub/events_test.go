@@ -112,6 +112,51 @@ func TestEventsRefused(t *testing.T) {
 	}
 }
 
+// Of twenty pages that followed a server with EventSource, fourteen were dead
+// after an ordinary restart: they came back while it still drained, got 503, and
+// EventSource gives up at any status but 200.
+func TestNoRefusalEndsAnEventSource(t *testing.T) {
+	g := newRig(t, Config{Limits: Limits{PerUser: 1}})
+	g.set("a", `{"x":1}`)
+	g.events("?path=a")
+	ask := func(accept, query string) (*http.Response, string) {
+		req, _ := http.NewRequest("GET", g.srv.URL+"/events?path=a"+query, nil)
+		req.Header.Set("Accept", accept)
+		resp, err := g.srv.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp, readAll(t, resp)
+	}
+	for _, want := range []struct {
+		code   string
+		status int
+	}{{"too_many", 429}, {"unavailable", 503}} {
+		resp, body := ask("text/event-stream", "")
+		var retry, wait int
+		if _, err := fmt.Sscanf(body, "retry: %d\n\nevent: bye\n", &retry); err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" || retry < 1000 {
+			t.Errorf("EventSource is told %d %q %s", resp.StatusCode, resp.Header.Get("Content-Type"), body)
+		}
+		_, bye, _ := strings.Cut(body, `"type":"bye","code":"`+want.code+`"`)
+		_, bye, _ = strings.Cut(bye, `"reconnectIn":`)
+		if fmt.Sscanf(bye, "%d", &wait); wait != retry || strings.Contains(body, "id:") {
+			t.Errorf("the goodbye is %s", body)
+		}
+		for accept, query := range map[string]string{"*/*": "", "application/x-ndjson": "", "text/event-stream": "&format=ndjson"} {
+			resp, body := ask(accept, query)
+			if resp.StatusCode != want.status || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, `"code":"`+want.code+`"`) {
+				t.Errorf("%s%s: %d %s, want %d", accept, query, resp.StatusCode, body, want.status)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		g.hub.Drain(ctx)
+		cancel()
+	}
+	if resp, body := ask("text/event-stream", "&rate=no"); resp.StatusCode != 400 {
+		t.Errorf("what will never be right: %d %s", resp.StatusCode, body)
+	}
+}
+
 // Over TLS and HTTP/2 the same frames come through a relay, and whoever leaves
 // is noticed at once.
 func TestEventsOverTLSAndHTTP2(t *testing.T) {

@@ -127,12 +127,8 @@ func turnAway(nc net.Conn, code int, word string, r *refusal) {
 	var out []byte
 	if r != nil {
 		// A struct of numbers and text cannot fail to be encoded.
-		b, _ := json.Marshal(struct {
-			Type        string `json:"type"`
-			Code        string `json:"code"`
-			Message     string `json:"message"`
-			ReconnectIn int64  `json:"reconnectIn"`
-		}{"bye", word, r.Message, r.retry.Milliseconds()})
+		g := goodbye{word: word, message: r.Message, reconnectIn: r.retry}
+		b, _ := json.Marshal(g.frame())
 		out = append(appendHeader(out, opText, len(b)), b...)
 	}
 	nc.SetWriteDeadline(time.Now().Add(time.Second))

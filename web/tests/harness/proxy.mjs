@@ -5,7 +5,7 @@ import { once } from "node:events";
 
 export class Proxy {
   /** @type {Set<import("node:net").Socket>} */ #sockets = new Set();
-  /** @type {"open" | "refusing" | "silent"} */ #state = "open";
+  /** @type {"open" | "refusing" | "silent" | "gateway"} */ #state = "open";
 
   /** @param {string} target host:port */
   static async start(target) {
@@ -20,6 +20,7 @@ export class Proxy {
 
   #join(client, host, port) {
     if (this.#state === "refusing") return client.resetAndDestroy();
+    if (this.#state === "gateway") return this.#answer(client);
     const server = connect(port, host);
     for (const [from, to] of [
       [client, server],
@@ -43,6 +44,23 @@ export class Proxy {
   kill() {
     this.#state = "refusing";
     for (const s of this.#sockets) s.resetAndDestroy();
+  }
+
+  /** Cuts every connection and answers new ones as nginx does while the server behind it is away. Waits until one was answered. */
+  async badGateway() {
+    this.#state = "gateway";
+    const answered = new Promise((resolve) => (this.#answered = resolve));
+    this.cut();
+    await answered;
+  }
+
+  #answered = () => {};
+  #answer(client) {
+    client.on("error", () => {});
+    client.once("data", () => {
+      client.end("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      this.#answered();
+    });
   }
 
   /** Resets every connection once; new ones are let through. */
