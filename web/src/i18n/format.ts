@@ -6,6 +6,7 @@ const formats = new Map<string, Intl.NumberFormat>();
 /** A number with exactly so many decimals: 11 899.5 in English, 11 899,5 in Vietnamese. */
 export function number(value: number, decimals = 0, lang: Lang = locale.lang): string {
   if (!Number.isFinite(value)) return "–";
+  if (Math.abs(value) >= 1e15) return power(value, 2, lang); // nobody counts so many digits
   const id = lang + decimals;
   let format = formats.get(id);
   if (!format) {
@@ -24,11 +25,34 @@ export function number(value: number, decimals = 0, lang: Lang = locale.lang): s
   return text.replace(/^−(?=[0.,]*$)/, ""); // no minus before a rounded zero
 }
 
-/** A number that came without a description: as many decimals as it needs, at most three. */
+/** A number that came without a description: as many decimals as it needs, at most three, and of a small one three digits that say something. */
 export function plain(value: number, lang: Lang = locale.lang): string {
-  const short = Math.abs(value) >= 1000 ? value.toFixed(1) : value.toPrecision(4);
-  const decimals = Math.min(3, (String(Number(short)).split(".")[1] ?? "").length);
-  return number(value, decimals, lang);
+  const size = Math.abs(value);
+  if (size > 0 && size < 0.001) return power(value, 2, lang);
+  const short = size >= 1000 ? value.toFixed(1) : size < 0.1 ? value.toPrecision(3) : value.toPrecision(4);
+  return number(value, Math.min(size < 0.01 ? 5 : size < 0.1 ? 4 : 3, decimalsOf(Number(short))), lang);
+}
+
+/** A number to its last digit, such as a limit or what is commanded: nothing of it may be rounded away. */
+export function exact(value: number, lang: Lang = locale.lang): string {
+  const size = Math.abs(value);
+  return size >= 1e15 || (size > 0 && size < 1e-6) ? power(value, undefined, lang) : number(value, decimalsOf(value), lang);
+}
+
+/** So many decimals has the shortest text of a number. */
+function decimalsOf(value: number): number {
+  return (String(value).split(".")[1] ?? "").length;
+}
+
+/** 1.5×10⁻⁹; without `digits` with all that there are. */
+function power(value: number, digits: number | undefined, lang: Lang): string {
+  const [mantissa, exponent] = value.toExponential(digits).split("e").map(Number) as [number, number];
+  return number(mantissa, decimalsOf(mantissa), lang) + timesTen(exponent);
+}
+
+/** ×10⁻⁹ */
+export function timesTen(exponent: number): string {
+  return `×10${[...String(exponent)].map((c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)])).join("")}`;
 }
 
 /** 14:02:36, the reader's clock. */

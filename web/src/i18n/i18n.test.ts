@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { en } from "./en";
-import { age, axisTime, date, moment, number, period, plain } from "./format";
+import { age, axisTime, date, exact, moment, number, period, plain } from "./format";
 import { vi } from "./vi";
 
 const places = (s: string) => [...s.matchAll(/\{\w+\}/g)].map(String).sort();
@@ -34,7 +34,23 @@ describe("numbers", () => {
     [60.4, "60.4"],
     [0.123456, "0.123"],
     [12345.678, "12\u202f345.7"],
+    [0, "0"],
+    [0.05432, "0.0543"],
+    [-0.0054321, "−0.00543"],
+    [1.5e-9, "1.5×10⁻⁹"], // 0.000 would say that nothing flows
+    [-1e-4, "−1×10⁻⁴"],
+    [1e9, "1\u202f000\u202f000\u202f000"],
+    [1.2345e21, "1.23×10²¹"],
   ])("plain %d", (value, want) => expect(plain(value, "en")).toBe(want));
+  it("are written with a power of ten in both languages", () => expect(plain(1.5e-9, "vi")).toBe("1,5×10⁻⁹"));
+  it.each([
+    [60, "60"],
+    [0.25, "0.25"],
+    [1234.5678, "1\u202f234.5678"],
+    [-0.000001, "−0.000001"],
+    [1.25e-7, "1.25×10⁻⁷"],
+    [1.23456e21, "1.23456×10²¹"],
+  ])("exact %d", (value, want) => expect(exact(value, "en")).toBe(want));
   it.each([
     [14.2, "14 s", "14 s"],
     [180, "3 min", "3 phút"],

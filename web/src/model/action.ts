@@ -1,5 +1,6 @@
 // What the dashboard reads out of an action of a Thing Description: the inputs
 // that a person can give it on the screen, from its JSON Schema.
+import { locale } from "../i18n";
 import type { Json } from "../live";
 import { both, number, object, text, titles, type Members, type Titles } from "./members";
 import { asWritten } from "./units";
@@ -48,12 +49,28 @@ export function readAction(name: string, o: Members): Action {
     name,
     titles: titles(o, name),
     inputs,
-    ranged: only && isRanged(only) ? { ...only, step: only.step ?? 1 } : null,
+    ranged: only && isRanged(only) ? { ...only, step: only.step ?? stepOf(only) } : null,
     unit: only?.unit ?? "",
     feedback: text(o["echotwin:feedback"]) || text(object(o["echotwin:feedback"]).property),
     risk: o["echotwin:risk"] === "confirm" || o["echotwin:risk"] === "high" ? o["echotwin:risk"] : "low",
     interlocks: Array.isArray(o["echotwin:interlocks"]) ? o["echotwin:interlocks"].map((lock) => messages(object(lock))) : [],
   };
+}
+
+/** Whole numbers where there are many of them between the limits, else hundredths of the way, such as 0.01 from 0 to 1. */
+function stepOf({ kind, minimum = 0, maximum = 0 }: Input): number {
+  const way = maximum - minimum;
+  return kind === "integer" || way >= 20 || way <= 0 ? 1 : Number(`1e${Math.floor(Math.log10(way / 100))}`);
+}
+
+/** The value on the scale that is next to it. */
+export function onStep({ step }: Ranged, value: number): number {
+  return Number((Math.round(value / step) * step).toFixed(decimalsOf(step)));
+}
+
+/** So many decimals tell the step of a scale. */
+export function decimalsOf(step: number): number {
+  return Math.min(20, Math.max(0, (String(step).split(".")[1] ?? "").length, -Math.floor(Math.log10(step))));
 }
 
 function isRanged(input: Input): input is Ranged {
@@ -118,7 +135,7 @@ export function inputValue(input: Input, typed: string): Json | undefined {
       return said === "true" ? true : said === "false" ? false : undefined;
     case "number":
     case "integer": {
-      const n = Number(said);
+      const n = Number(locale.lang === "vi" ? said.replace(",", ".") : said); // 1,5 is what the keyboard of a phone offers there
       const wrong = said === "" || !Number.isFinite(n) || (input.kind === "integer" && !Number.isInteger(n));
       return wrong || n < (input.minimum ?? -Infinity) || n > (input.maximum ?? Infinity) ? undefined : n;
     }

@@ -36,10 +36,11 @@ describe("a thing description", () => {
     expect(guarded.actions.get("go")).toMatchObject({ feedback: "x", risk: "high", interlocks: [{ en: "Slow", vi: "Slow" }, { en: "", vi: "" }] });
     expect(d.events.get("jam")?.vi).toBe("Kẹt");
     const jam = d.events.get("jam");
-    expect(dataText(jam, { current: 7.25, side: "left", at: { x: 1 } }, "vi")).toBe('Dòng điện 7.3 A, side left, at {"x":1}');
+    expect(dataText(jam, { current: 7.25, side: "left", at: { x: 1 } }, "vi")).toBe('Dòng điện 7.3 A, side left, at (x 1)');
     expect(dataText(jam, { current: 7, side: "left" }, "en", 1)).toBe("Current 7.0 A");
     expect(dataText(d.events.get("count"), 12, "en")).toBe("12 bph");
     expect(dataText(undefined, 12, "en")).toBe("12");
+    expect(dataText(undefined, { who: "Ẩn", at: { x: 1.5, y: [2, 3] }, none: null, list: [1, { a: true }], empty: {} }, "en")).toBe("who Ẩn, at (x 1.5, y (2, 3)), none –, list (1, (a Yes)), empty (–)");
     expect(dataText(jam, null, "en")).toBe("");
   });
 
