@@ -1,10 +1,11 @@
 // A trend of numbers on a canvas: uPlot draws axes and lines, hooks draw the
 // normal band, the limits and the newest point in the colours of the theme.
 import uPlot from "uplot";
+import { timesTen } from "../i18n/format";
 import type { Property } from "../model/td";
 import type { Drawn } from "./buckets";
 import { areaOf, axes, Brush, inside, leftAxis, padding, present, type Area, type Labels } from "./plot";
-import { decimalsOf, yRange } from "./scale";
+import { decimalsOf, powerOf, yRange } from "./scale";
 
 /** How one pen looks. */
 export interface Stroke {
@@ -60,6 +61,13 @@ export function chart(box: HTMLElement, strokes: readonly Stroke[], labels: () =
     bands.push({ series: [first, first + 1], fill: () => faint(brush.colour(s.colour), only ? 0.28 : 0.2) });
   }
 
+  let power = 0; // of ten, which the labels of the axis leave out
+  function figures(_u: uPlot, splits: number[], _axis: number, _space: number, step: number): string[] {
+    power = powerOf(splits, step);
+    const one = 10 ** power;
+    return splits.map((v) => labels().number(v / one, decimalsOf(step / one)));
+  }
+
   const plot = new uPlot(
     {
       width: Math.max(60, box.clientWidth),
@@ -68,7 +76,7 @@ export function chart(box: HTMLElement, strokes: readonly Stroke[], labels: () =
       legend: { show: false },
       cursor: { show: false },
       scales: { x: { time: false, range: () => [picture.from, picture.to] }, y: { range: (_u, low, high) => yRange(picture.scale, low, high) } },
-      axes: [time, { ...base, grid: { stroke: () => brush.colour("--line"), width: 1 }, size: leftAxis, gap: 6, space: 24, values: (_u, splits, _axis, _space, step) => splits.map((v) => labels().number(v, decimalsOf(step))) }],
+      axes: [time, { ...base, grid: { stroke: () => brush.colour("--line"), width: 1 }, size: leftAxis, gap: 6, space: 24, values: figures }],
       series,
       bands,
       hooks: {
@@ -76,6 +84,7 @@ export function chart(box: HTMLElement, strokes: readonly Stroke[], labels: () =
         draw: [
           (u) => picture.following && present(u, brush, labels().now),
           (u) => picture.property && limits(u, picture.property),
+          (u) => power !== 0 && times(u),
           (u) => only && picture.following && newest(u, picture.property),
         ],
       },
@@ -114,6 +123,17 @@ export function chart(box: HTMLElement, strokes: readonly Stroke[], labels: () =
       u.ctx.fillText(`${name} ${labels().number(value, 1)}`, left + 5 * px, y - 4 * px);
       u.ctx.restore();
     }
+  }
+
+  /** What all labels of the axis are times, above them. */
+  function times(u: uPlot): void {
+    u.ctx.save();
+    u.ctx.font = brush.font;
+    u.ctx.fillStyle = brush.colour("--mu");
+    u.ctx.textAlign = "left";
+    u.ctx.textBaseline = "top";
+    u.ctx.fillText(timesTen(power), u.bbox.left + 5 * brush.px, u.bbox.top + 2 * brush.px);
+    u.ctx.restore();
   }
 
   function newest(u: uPlot, p: Property | null): void {

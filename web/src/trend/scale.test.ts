@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Property } from "../model/td";
-import { decimalsOf, timeTicks, yRange } from "./scale";
+import { decimalsOf, powerOf, timeTicks, yRange } from "./scale";
 
 const p = (o: Partial<Property>): Property => ({ name: "x", titles: { en: "x", vi: "x" }, tag: "", type: "number", unit: "", priority: 3, ...o });
 
@@ -21,6 +21,15 @@ describe("the scale of a trend", () => {
   it("writes as many decimals as its steps have", () => {
     expect([1000, 5, 2.5, 1, 0.5, 0.25, 0.2, 0.1].map(decimalsOf)).toEqual([0, 0, 1, 0, 1, 2, 1, 1]);
   });
+  // 1 020 000 000 was cut to 000 000, and 2e-8 was 0.000 at every line.
+  it.each([
+    [[0, 20, 40], 20, 0],
+    [[11_900, 12_000], 100, 0],
+    [[0, 0.01], 0.01, 0],
+    [[1.02e9, 1.04e9], 2e7, 9],
+    [[-2e5, 0], 1e5, 5],
+    [[0, 5e-9, 1e-8], 5e-9, -8],
+  ])("%j has the power of ten beside it that its labels have no room for", (splits, step, want) => expect(powerOf(splits, step)).toBe(want));
   it("is never empty", () => {
     for (const range of [yRange(undefined, null, null), yRange(p({}), 0, 0), yRange(p({}), 5, 5)]) expect(range[1]).toBeGreaterThan(range[0]);
   });

@@ -64,6 +64,15 @@ export function timeLabels(ticks: number[], clock: (at: number, step: number) =>
   return ticks.map((t) => clock(t, step));
 }
 
+/**
+ * The power of ten that stands beside the axis, so that its labels need no more
+ * room than there is; 0 for none.
+ */
+export function powerOf(splits: readonly number[], step: number): number {
+  const largest = Math.max(...splits.map(Math.abs));
+  return largest >= 1e5 || (step > 0 && step < 0.001) ? Math.floor(Math.log10(largest) + 1e-9) : 0;
+}
+
 /** How many decimals labels need that are so far apart. */
 export function decimalsOf(step: number): number {
   return [0, 1, 2].find((d) => Math.abs(step * 10 ** d - Math.round(step * 10 ** d)) < 1e-9) ?? 3;
