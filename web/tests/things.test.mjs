@@ -118,7 +118,7 @@ act("the page of a thing shows its values as they come, and how far each can be 
   await temperature.getByText("Out of range").waitFor();
   await device.say({ temperature: "hot" });
   await temperature.getByText("Wrong type").waitFor();
-  await page.getByRole("region", { name: "Events" }).getByText(/the description says number/).waitFor();
+  await page.getByRole("region", { name: "Events" }).getByText(/ is not what the description says, a number/).waitFor();
 
   // What a script gets, held and gone on with.
   const stream = page.getByRole("region", { name: "Live stream" });

@@ -3,7 +3,7 @@
 import { screen } from "../app/screen.svelte";
 import { thingName } from "../app/view";
 import { age, locale, number, plain, time, when } from "../i18n";
-import { dataText, jsonText, unitText } from "../model/text";
+import { dataText, jsonText, short, unitText } from "../model/text";
 import type { Property } from "../model/td";
 import { mostUrgent, steps, unacked, time as ms, type Alarm } from "./alarm";
 import { m } from "./words";
@@ -80,8 +80,8 @@ function figure(value: number, p: Property | undefined): string {
 /** 78.6 °C, or the first data of an event; "" without. */
 export function valueThen(a: Alarm): string {
   if (a.value === undefined || a.value === null) return "";
-  if (a.rule === "event") return dataText(screen.describe(a.thing)?.events.get(a.event ?? ""), a.value, locale.lang, 3);
-  return [jsonText(a.value, propertyOf(a)), unitOf(a)].filter(Boolean).join(" ");
+  if (a.rule === "event") return short(dataText(screen.describe(a.thing)?.events.get(a.event ?? ""), a.value, locale.lang, 3), 300);
+  return [short(jsonText(a.value, propertyOf(a)), 300), unitOf(a)].filter(Boolean).join(" ");
 }
 
 export function limitText(a: Alarm): string {
