@@ -238,6 +238,25 @@ act("that somebody else has saved the rule is said while one still writes it", a
   await ruleOf(page, "hot").getByText("high 60 °C").waitFor();
 });
 
+act("that somebody else has removed the rule is said while one still writes it, and nothing typed is lost", async (t) => {
+  const server = await plant(t);
+  const w = await opened(t, server);
+  const { page } = w;
+  t.expectComplaint(/404/); // it is read once more to be sure
+  await put(w, "hot", { thing: pump, property: "temperature", high: 60 });
+  await ruleOf(page, "hot").getByRole("button", { name: "Edit the rule hot" }).click();
+  const form = page.getByRole("form", { name: /^Rule / });
+  const title = form.getByLabel("Title");
+  await title.fill("Too hot");
+  assert.equal((await w.context.request.delete("/api/alarms/rules/hot")).status(), 204);
+  await form.getByRole("alert").getByText("Somebody else has removed it since you began. Saving writes it anew.").waitFor();
+  assert.equal(await title.inputValue(), "Too hot");
+  assert.ok(await title.evaluate((e) => e === document.activeElement), "one can go on where one was");
+  await form.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Too hot is saved.").waitFor();
+  await ruleOf(page, "hot").getByText("high 60 °C").waitFor();
+});
+
 act("who may not write rules sees them with what descriptions say, and why", async (t) => {
   const server = await plant(t);
   const admin = await t.window({ url: server.url });

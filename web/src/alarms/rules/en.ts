@@ -11,6 +11,7 @@ export const en = {
   removeOf: "Remove the rule {name}",
   removeAsk: "Remove the rule {name}?",
   removeWarns: "Its alarms end, and their history says why. Where the description has a limit of the same kind, that one counts again.",
+  gone: "Somebody else has removed it since you began. Saving writes it anew.",
   removed: "{name} is removed.",
   removing: "Removing",
   notRemoved: "Not removed: {why}",

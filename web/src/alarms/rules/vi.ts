@@ -13,6 +13,7 @@ export const vi: Record<keyof typeof en, string> = {
   removeOf: "Xóa quy tắc {name}",
   removeAsk: "Xóa quy tắc {name}?",
   removeWarns: "Các cảnh báo của nó kết thúc, lịch sử ghi rõ vì sao. Nếu mô tả có ngưỡng cùng loại thì ngưỡng đó lại có hiệu lực.",
+  gone: "Người khác đã xóa quy tắc này sau khi bạn bắt đầu. Lưu thì quy tắc được tạo lại.",
   removed: "Đã xóa {name}.",
   removing: "Đang xóa",
   notRemoved: "Chưa xóa được: {why}",
