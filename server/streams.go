@@ -63,8 +63,10 @@ func streamsPage() ([]byte, error) {
 
 var streamsTemplate = template.Must(template.New("streams").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>Streams · echotwin</title></head>
+<meta name="color-scheme" content="light dark"><title>Streams · echotwin</title>
+<link rel="icon" href="/public/favicon.svg" type="image/svg+xml"><link rel="stylesheet" href="/public/streams.css"></head>
 <body>
+<header><a href="/app">echotwin</a> <a href="/docs">API docs</a></header>
 <h1>Streams</h1>
 <p>{{.Intro}}</p>
 <p>For programs: <a href="/asyncapi.json">AsyncAPI 3.0</a>. The rest of HTTP: <a href="/docs">/docs</a>.</p>
