@@ -116,6 +116,7 @@ export const en = {
   stepFailed: "Failed",
   stepTimeout: "No answer",
   stepUnknown: "Not known",
+  atMostChars: "at most {n} characters",
   last: "Last: {change} by {who}, {at}",
   outcomeTimeout: "The device did not answer in time. Whether it acted is not known: look at the actual value.",
   outcomeUnknown: "The connection was lost before the server answered. Look at the actual value.",

@@ -118,6 +118,7 @@ export const vi: Record<keyof typeof en, string> = {
   stepFailed: "Không thành",
   stepTimeout: "Không trả lời",
   stepUnknown: "Không rõ",
+  atMostChars: "tối đa {n} ký tự",
   last: "Gần nhất: {change}, {who}, {at}",
   outcomeTimeout: "Thiết bị không trả lời kịp. Chưa rõ đã thực hiện hay chưa: hãy xem giá trị thực.",
   outcomeUnknown: "Mất kết nối trước khi máy chủ trả lời. Hãy xem giá trị thực.",

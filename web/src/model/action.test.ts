@@ -54,6 +54,8 @@ describe("an action's inputs", () => {
     [{ enum: [1, "1"] }, "2", undefined],
     [{ type: "string" }, " go ", " go "],
     [{ type: "string" }, "  ", undefined],
+    [{ type: "string", maxLength: 3 }, "bơm", "bơm"],
+    [{ type: "string", maxLength: 3 }, "bơm 2", undefined],
     [{ type: "array" }, "[1, 2]", [1, 2]],
     [{ type: "array" }, "[1, 2", undefined],
   ])("%j typed as %j means %j", (schema, typed, want) => expect(inputValue(only(schema), typed)).toEqual(want));

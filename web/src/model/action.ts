@@ -140,7 +140,7 @@ export function inputValue(input: Input, typed: string): Json | undefined {
       return wrong || n < (input.minimum ?? -Infinity) || n > (input.maximum ?? Infinity) ? undefined : n;
     }
     case "text":
-      return said === "" ? undefined : typed;
+      return said === "" || [...typed].length > (input.maxLength ?? Infinity) ? undefined : typed; // what is cut in silence is not what was meant
     case "json":
       try {
         return JSON.parse(said) as Json;
