@@ -4,7 +4,7 @@ import { phone } from "./harness/browser.mjs";
 import { conveyorTD } from "./harness/device.mjs";
 import { act } from "./harness/stage.mjs";
 
-const odd = "lab/odd";
+const odd = "lab/hall/odd";
 const oddTD = {
   ...conveyorTD,
   id: `urn:echotwin:${odd}`,
@@ -17,7 +17,10 @@ const oddTD = {
     text: { title: "Report", type: "string" },
     nested: { title: "Position", type: "object" },
   },
-  actions: { open: { title: "OPEN", input: { type: "object", required: ["part"], properties: { part: { type: "number", minimum: 0, maximum: 1 } } } } },
+  actions: {
+    calibrate: { title: "CALIBRATE" },
+    open: { title: "OPEN", input: { type: "object", required: ["part"], properties: { part: { type: "number", minimum: 0, maximum: 1 } } } },
+  },
 };
 
 const wide = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
@@ -72,13 +75,37 @@ act("what is reviewed is what is sent, to the last digit", async (t) => {
   await page.keyboard.press("ArrowRight");
   assert.equal(await slider.inputValue(), "0.01", "a valve has more than shut and open");
   await page.getByRole("spinbutton", { name: "OPEN" }).fill("0.25");
-  await page.getByRole("button", { name: "Review and send" }).click();
+  await page.locator("form.dial").getByRole("button", { name: "Review and send" }).click();
   await page.getByRole("button", { name: "Confirm OPEN 0.25" }).click();
   await page.locator(".last").getByText("0.25").first().waitFor();
-  await page.waitForFunction(() => document.querySelector(".last .steps li.ok"));
+  await page.locator(".last .steps li.ok").nth(2).waitFor();
   assert.deepEqual(got, [{ part: 0.25 }]);
   await page.goto("/app/commands");
   await page.getByText("OPEN 0.25").first().waitFor();
+});
+
+act("one long word of a device or a description makes no page wider than a phone", async (t) => {
+  const word = "không-ngắt-được-".repeat(8).replaceAll("-", "");
+  const td = { ...oddTD, title: word, properties: { small: { title: word, type: "number" } } };
+  const server = await t.ownServer({ ECHOTWIN_DEMO: "false" }, [td]);
+  const device = await t.device(server, odd);
+  await device.obey(() => ({ ok: false, error: `E42 ${word}` }));
+  await device.say({ small: 1 });
+  const w = await t.window({ url: server.url, size: phone });
+  await w.signIn();
+  const { page } = w;
+  await page.goto(`/app/things/${odd}`);
+  await page.locator("form").filter({ has: page.getByText("CALIBRATE", { exact: true }) }).getByRole("button").click();
+  await page.getByRole("button", { name: "Confirm CALIBRATE" }).click();
+  await page.locator(".last").getByText(/E42/).waitFor();
+  await page.locator(".last").getByText(/^Last: CALIBRATE by admin/).waitFor(); // and not "Last:  by"
+  assert.ok((await wide(page)) <= 0, "the page of the thing");
+  await page.getByRole("button", { name: "Edit", exact: true }).click();
+  await page.getByRole("textbox", { name: "Description, JSON" }).waitFor();
+  assert.ok((await wide(page)) <= 0, "its editor");
+  await page.goto("/app");
+  await page.locator(`[data-other="${odd}"]`).waitFor();
+  assert.ok((await wide(page)) <= 0, "the overview");
 });
 
 act("what a device said that was refused is told in words, with what the server sees of it by itself", async (t) => {
