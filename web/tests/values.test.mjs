@@ -108,6 +108,21 @@ act("one long word of a device or a description makes no page wider than a phone
   assert.ok((await wide(page)) <= 0, "the overview");
 });
 
+act("hundreds of alarms in Vietnamese leave the buttons above them whole", async (t) => {
+  const td = { ...oddTD, properties: { small: { type: "number", "echotwin:alarms": { high: 1 } } } };
+  const things = Array.from({ length: 120 }, (_, i) => `lab/hall/m${i}`);
+  const server = await t.ownServer({ ECHOTWIN_DEMO: "false" }, [things.map((id) => ({ ...td, id: `urn:echotwin:${id}` }))].flat());
+  const w = await t.window({ url: server.url, lang: "vi" });
+  await w.signIn();
+  const res = await w.context.request.post("/api/telemetry", { data: Object.fromEntries(things.map((id) => [id, { small: 5 }])) });
+  assert.equal(res.status(), 202);
+  await w.page.goto("/app");
+  await w.page.locator(".alarmed").getByText("120", { exact: true }).waitFor();
+  const all = await w.page.locator(".alarmed").getByRole("link", { name: "Mọi cảnh báo" }).boundingBox();
+  const card = await w.page.locator(".alarmed .card").first().boundingBox();
+  assert.ok(all.x + all.width <= card.x + card.width, JSON.stringify([all, card]));
+});
+
 act("what a device said that was refused is told in words, with what the server sees of it by itself", async (t) => {
   const server = await t.ownServer({ ECHOTWIN_DEMO: "false" }, [oddTD]);
   const w = await t.window({ url: server.url, lang: "vi" });
