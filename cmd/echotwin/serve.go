@@ -47,7 +47,7 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 		return errors.Join(fmt.Errorf("the web server (HOST, PORT): %w", err), stopped)
 	}
 	web := &http.Server{Handler: s.server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+		Protocols: protocols(), ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	g.Go(func() error {
 		if err := web.Serve(listener); err != http.ErrServerClosed {
 			return err
@@ -73,6 +73,15 @@ func (s *stages) serve(ctx context.Context, ready func(addresses)) error {
 	s.stop(web)
 	stopInner()
 	return g.Wait()
+}
+
+// protocols are HTTP/1.1 and, for proxies and scripts that begin with it, HTTP/2.
+// TLS is the proxy's.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // apply is where the log goes: the twins first, since viewers wait for them.
