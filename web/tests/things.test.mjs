@@ -90,6 +90,42 @@ act("of two thousand things only those near the view are in the page, and none i
   await row(w.page, id(900)).waitFor();
 });
 
+for (const { name, options, place } of [
+  { name: "on a phone", options: { size: phone }, place: () => scrollY },
+  { name: "in the list", options: {}, place: () => document.querySelector("main .scroll").scrollTop },
+]) {
+  act(`the page of a thing begins at its top, and Back leads to where one was ${name}`, async (t) => {
+    const server = await t.ownServer({ ECHOTWIN_DEMO: "false" });
+    const w = await t.window({ url: server.url, ...options });
+    await w.signIn();
+    const values = Object.fromEntries(Array.from({ length: 80 }, (_, p) => [`p${p}`, p]));
+    const data = Object.fromEntries(Array.from({ length: 120 }, (_, i) => [`lab/m${i}`, values]));
+    assert.ok((await w.context.request.post("/api/telemetry", { data })).ok());
+    const { page } = w;
+    await page.goto("/app/things?as=list");
+    for (let round = 0; round < 2; round++) {
+      // The second time the page is there at once.
+      await row(page, "lab/m0").waitFor();
+      await page.getByText("of 120").waitFor();
+      await page.evaluate(() => [document.querySelector("main .scroll"), window].forEach((e) => e.scrollTo(0, 3000)));
+      await page.waitForFunction(() => document.elementFromPoint(200, innerHeight / 2)?.closest("[data-thing]"));
+      const there = await page.evaluate(() => document.elementFromPoint(200, innerHeight / 2).closest("[data-thing]").dataset.thing);
+      const before = await page.evaluate(place);
+      assert.ok(before > 1000, `it is at ${before}`);
+      await row(page, there).getByRole("link").click();
+      await property(page, "p10").waitFor();
+      assert.equal(await page.evaluate(() => scrollY), 0);
+      await page.goBack();
+      await row(page, there).waitFor();
+      for (let i = 0; i < 100 && Math.abs((await page.evaluate(place)) - before) > 40; i++) await page.waitForTimeout(50);
+      assert.ok(Math.abs((await page.evaluate(place)) - before) <= 40, `from ${before} to ${await page.evaluate(place)}`);
+      await page.evaluate(() => [document.querySelector("main .scroll"), window].forEach((e) => e.scrollTo(0, 0)));
+    }
+    const names = await (await row(page, "lab/m0").waitFor(), page.locator("[data-thing]").evaluateAll((all) => all.map((e) => e.dataset.thing)));
+    assert.deepEqual(names.slice(0, 3), ["lab/m0", "lab/m1", "lab/m2"]);
+  });
+}
+
 act("a device that goes offline and values that grow old are seen at one glance", async (t) => {
   const { server, device } = await t.quietServer();
   await device.say({ speed: 60, temperature: 41 });

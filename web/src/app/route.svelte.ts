@@ -1,4 +1,7 @@
+import { comeBack, leave, toTop } from "./scrolled";
 import { compareCode, compareOf, lengthOf, codeOf, momentOf, momentText, type Compare, type Span } from "../trend/range";
+
+const address = () => location.pathname + location.search;
 
 /** The pages that exist, by the last part of their path. */
 const pages = ["overview", "things", "thing", "alarms", "history", "commands", "connections", "notify", "accounts"] as const;
@@ -30,7 +33,10 @@ class Route {
 
   constructor() {
     this.#read();
-    addEventListener("popstate", () => this.#read());
+    addEventListener("popstate", () => {
+      this.#read();
+      comeBack(address());
+    });
   }
 
   /** A thing is shown on the overview. */
@@ -45,8 +51,10 @@ class Route {
   go(page: Page, query: Record<string, string | string[]> = {}, about = ""): void {
     const here = new URLSearchParams(location.search);
     const kept = Object.fromEntries([...here].filter(([name]) => name === "at" || name === "speed"));
+    leave(address());
     history.pushState(null, "", hrefOf(page, { ...query, ...kept }, about));
     this.#read();
+    toTop();
   }
 
   /** Shows another moment on this page, as the present's own address or a replay's; null is the present. */

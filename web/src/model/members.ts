@@ -32,3 +32,6 @@ export function text(value: unknown): string {
 export function number(value: unknown): number | undefined {
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
+
+/** By number where there is one: m2 stands before m10. */
+export const { compare: byName } = new Intl.Collator("en", { numeric: true });

@@ -1,3 +1,4 @@
+import { byName } from "../model/members";
 import type { Description } from "../model/td";
 
 /** One row of the tree: a thing, or a part of the path that no thing has. */
@@ -13,8 +14,6 @@ export interface Row {
   open: boolean;
 }
 
-/** By number where there is one: m2 stands before m10. */
-const { compare: byName } = new Intl.Collator("en", { numeric: true });
 
 /** Links may go in circles; so deep is no plant. */
 const deepest = 12;

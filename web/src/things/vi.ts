@@ -12,7 +12,7 @@ export const vi: Record<keyof typeof en, string> = {
   type: "Loại",
   typeAll: "Mọi loại",
   where: "Điều kiện",
-  whereHint: "nhietdo>80",
+  whereHint: "ví dụ temperature>80",
   whereFailed: "Điều kiện: {why}",
   arrange: "Sắp xếp",
   tree: "Cây",

@@ -1,6 +1,6 @@
 export const en = {
-  count: "{n} rules",
-  countShown: "{n} of {all} rules",
+  count: "Rules: {n}",
+  countShown: "Rules: {n} of {all}",
   none: "No rules yet. The limits of descriptions are listed below.",
   noneSuch: "No rule is about this thing.",
   failed: "The rules could not be read: {why}",
