@@ -82,6 +82,7 @@ export const en = {
   bad: "Wrong type",
   unlogged: "Not stored",
   noReading: "No reading",
+  noPast: "Not in the history",
   actions: "Actions",
   noActions: "This thing takes no commands.",
   events: "Events",

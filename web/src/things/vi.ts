@@ -84,6 +84,7 @@ export const vi: Record<keyof typeof en, string> = {
   bad: "Sai kiểu",
   unlogged: "Chưa lưu",
   noReading: "Chưa có số đo",
+  noPast: "Không có trong lịch sử",
   actions: "Thao tác",
   noActions: "Thiết bị này không nhận lệnh.",
   events: "Sự kiện",
