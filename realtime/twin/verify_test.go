@@ -292,3 +292,34 @@ func TestWhatADescriptionSaysOfActions(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was wanted and what is reported are compared as values, however the
+// device writes its JSON.
+func TestAReportMeansWhatItSays(t *testing.T) {
+	for _, tt := range []struct {
+		input, reported string
+		want            bool
+	}{
+		{`"đóng"`, `"\u0111\u00f3ng"`, true}, // as Python writes it
+		{`"a/b"`, `"a\/b"`, true},            // as PHP does
+		{`"A&B <1>"`, `"A&B <1>"`, true},
+		{`"đóng"`, `"dong"`, false},
+		{`true`, `true`, true},
+		{`true`, `"true"`, false},
+		{`1`, `true`, false},
+		{`1`, `1.0`, true},
+		{`[1,2]`, `[1.0,2]`, true},
+		{`[1,2]`, `[2,1]`, false},
+		{`{"a":1,"b":{"c":["x"]}}`, `{"b":{"c":["x"]},"a":1.0}`, true},
+		{`{"a":1}`, `{"a":1,"b":null}`, false},
+		{`{"a":1}`, `{"a":"1"}`, false},
+	} {
+		input, problem := canonical([]byte(tt.input))
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		if got := reached((&feedback{property: "x"}).of(input), json.RawMessage(tt.reported)); got != tt.want {
+			t.Errorf("asked for %s, %s was reported: reached is %v", tt.input, tt.reported, got)
+		}
+	}
+}
