@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/eclipse/paho.golang/paho"
+
+	"echotwin/realtime"
 )
 
 // answer publishes a result as an MQTT 5 responder does, and returns the reason.
@@ -71,5 +73,23 @@ func TestAResultAfterARestart(t *testing.T) {
 	}
 	if code := ana.answer("result/01JD", ""); code != 0 || len(s.lines()) != 1 {
 		t.Errorf("got 0x%02x, stored %q", code, s.lines())
+	}
+}
+
+// Who looks for why a command timed out finds the answer that was not taken, at
+// the thing of the command; of a stranger's answer its owner hears nothing.
+func TestAResultThatIsRefusedIsToldToTheThing(t *testing.T) {
+	d, s := open(t, Config{Authenticate: password})
+	ana, ben := dial5(t, d.Addr(), as("ana")), dial5(t, d.Addr(), as("ben"))
+	ana.sub("command/ana/pump/#", 1)
+	if err := d.Send(t.Context(), "ana/pump", "setSpeed", "01JD", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	s.failWith(problem(realtime.CodeInvalid))
+	ben.answer("result/01JD", "")
+	ana.answer("result/01JD", "")
+	s.wait(t, `event ana/pump refused {"code":"invalid"`)
+	if lines := s.lines(); len(lines) != 1 {
+		t.Errorf("told %q", lines)
 	}
 }

@@ -18,7 +18,9 @@ func (b *broker) address(c *conn, name string) (topic, *realtime.Problem) {
 		return t, refusal(err)
 	}
 	if t.kind == result {
-		return t, b.mayAnswer(c, t.cmd)
+		thing, p := b.mayAnswer(c, t.cmd)
+		t.thing = thing
+		return t, p
 	}
 	if !c.owns(t.thing) {
 		return topic{}, &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("%s is not one of your things", t.thing)}
@@ -107,11 +109,12 @@ func (a *asked) whom(cmd string) (addressee, bool) {
 	return to, ok
 }
 
-// mayAnswer says why c may not publish the result of a command: it answers for
-// its own things only, and for what was sent to its own credentials. A command
+// mayAnswer is the thing of a command whose result c may publish, or why it may
+// not: it answers for its own things only, and for what was sent to its own
+// credentials. A command
 // that was sent before a restart, or by another node, is known by its thing
 // alone. With an open door all users are the same.
-func (b *broker) mayAnswer(c *conn, cmd string) *realtime.Problem {
+func (b *broker) mayAnswer(c *conn, cmd string) (thing string, problem *realtime.Problem) {
 	to, ok := b.asked.whom(cmd)
 	if !ok && b.cfg.Commanded != nil {
 		to.thing, ok = b.cfg.Commanded(cmd)
@@ -119,9 +122,9 @@ func (b *broker) mayAnswer(c *conn, cmd string) *realtime.Problem {
 	}
 	switch {
 	case !ok:
-		return &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("no command %q was sent from here in the last %v", cmd, askedFor)}
+		return "", &realtime.Problem{Code: realtime.CodeNotFound, Message: fmt.Sprintf("no command %q was sent from here in the last %v", cmd, askedFor)}
 	case to.user != c.user || !c.owns(to.thing):
-		return &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("command %q was sent to somebody else", cmd)}
+		return "", &realtime.Problem{Code: realtime.CodeForbidden, Message: fmt.Sprintf("command %q was sent to somebody else", cmd)}
 	}
-	return nil
+	return to.thing, nil
 }

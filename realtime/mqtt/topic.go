@@ -21,7 +21,7 @@ const (
 // A topic is where a device published, taken apart and checked.
 type topic struct {
 	kind  kind
-	thing string // empty for a result
+	thing string // of a result once it is known
 	name  string // of a property or an event
 	cmd   string // of a result
 }
