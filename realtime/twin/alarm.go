@@ -112,6 +112,9 @@ func (as *alarms) set(al *alarm) {
 	}
 	if p := as.points[al.ID]; p != nil && p.rule != ruleEvent {
 		p.active, p.tried = al.Active(), 0
+		if al.Step == realtime.AlarmRaised {
+			p.passed = nil
+		}
 		if p.series != nil && p.want && al.Step == realtime.AlarmCleared {
 			p.series.here = 0 // somebody saw that it was not there
 			p.want = false

@@ -371,3 +371,75 @@ func TestAlarmsOfADescriptionAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// A cause that comes and goes between two turns, or within one message of a
+// device that sends what it kept, is raised and cleared as any other.
+func TestACauseThatHasPassedIsRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plant{t: t, lag: 5 * time.Millisecond}
+		kiln := strings.NewReplacer(`"stale": true, `, ``, `"lowLow": 5, "low": 10, `, ``).Replace(kiln)
+		one, l := p.node(kiln)
+		two, other := p.node(kiln)
+		run(t, one, two)
+		kept := func(name string, values ...float64) { // one a second, the newest now
+			var rs []realtime.Record
+			for i, v := range values {
+				r := reading(kilnID, time.Now().Add(time.Duration(i+1-len(values))*time.Second), fmt.Sprintf(`{"%s":%v}`, name, v))
+				r.At = time.Now()
+				rs = append(rs, r)
+			}
+			p.say(rs...)
+			time.Sleep(time.Second)
+		}
+		kept("temperature", 50, 95, 50)
+		began := time.Now().Add(-2 * time.Second)
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked")
+		a := one.Alarms(AlarmQuery{})[0]
+		if string(a.Value) != "95" || a.Message != "Temperature 95 °C is above 90 °C" || !a.Raised.Equal(began) || !a.Cleared.Equal(began.Add(time.Second)) {
+			t.Errorf("got %+v, began %v", a, began)
+		}
+		kept("slow", 60, 60, 40) // shorter than its delay
+		time.Sleep(5 * time.Second)
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked")
+		kept("slow", 60, 60, 60, 60, 60, 40, 40, 40)
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked", "raised:high:active_unacked", "cleared:high:cleared_unacked")
+		many := make([]float64, 1000)
+		for i := range many {
+			many[i] = float64(i % 2 * 60)
+		}
+		kept("slow", append(many, 40)...) // each for a second only
+		kept("temperature", append(many, 95, 50)...)
+		time.Sleep(10 * time.Second)
+		wantTold(t, l, "raised:high:active_unacked", "cleared:high:cleared_unacked", "raised:high:active_unacked", "cleared:high:cleared_unacked",
+			"raised:high:active_unacked", "cleared:high:cleared_unacked")
+		if !reflect.DeepEqual(l.facts("alarm"), other.facts("alarm")) {
+			t.Errorf("the other node told\n%v", other.facts("alarm"))
+		}
+		// Who reads the log from its beginning finds that all of it was raised.
+		time.Sleep(time.Minute)
+		later, heard := p.node(kiln)
+		run(t, later)
+		time.Sleep(time.Second)
+		if !reflect.DeepEqual(heard.facts("alarm"), l.facts("alarm")) {
+			t.Errorf("by the log: %v", heard.told())
+		}
+	})
+}
+
+// A value that comes less often than its rate looks back changes since the one
+// before.
+func TestARateOfAValueThatComesSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &plant{t: t}
+		one, l := p.node(kiln)
+		run(t, one)
+		for _, v := range []int{0, 10, 40, 41, 90} {
+			p.kilnSays(fmt.Sprintf(`{"ramp":%d}`, v))
+			time.Sleep(15 * time.Second)
+		}
+		wantTold(t, l, "raised:rate:active_unacked", "cleared:rate:cleared_unacked", "raised:rate:active_unacked")
+		time.Sleep(time.Hour)
+		p.kilnSays(`{"ramp":500}`)
+		wantTold(t, l, "raised:rate:active_unacked", "cleared:rate:cleared_unacked", "raised:rate:active_unacked", "cleared:rate:cleared_unacked")
+	})
+}

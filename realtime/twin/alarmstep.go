@@ -10,12 +10,15 @@ import (
 func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 	keep := t.alarms.pending[:0]
 	for _, p := range t.alarms.pending {
-		if p.want == p.active || t.alarms.points[p.id] != p {
+		if p.want == p.active && p.passed == nil || t.alarms.points[p.id] != p {
 			p.queued = false
 			continue
 		}
 		keep = append(keep, p)
-		due := p.since + p.delay(now)
+		due, raises := p.since+p.delay(now), p.want
+		if p.passed != nil {
+			due, raises = p.passed.due, true
+		}
 		if now < due && p.since <= now+clockSkew || p.tried > 0 && now-p.tried < alarmAgain && now >= p.tried || len(steps) == stepsAtOnce {
 			continue
 		}
@@ -26,17 +29,22 @@ func (t *Twins) pendingSteps(now int64) (steps []realtime.Record) {
 		p.tried = now
 		ts := stamp(min(due, now))
 		step, s := realtime.AlarmCleared, alarmStep{Rules: t.alarms.version()}
-		if p.want {
+		if raises {
 			if (old == nil || !old.Stands()) && t.alarms.standing >= maxAlarms {
+				p.passed = nil // only what is there still waits for room
 				continue
 			}
-			step, s = realtime.AlarmRaised, p.raise(t.quoted(p), t.suppressed(p))
+			value := t.quoted(p)
+			if p.passed != nil {
+				value = p.passed.value
+			}
+			step, s = realtime.AlarmRaised, p.raise(value, t.suppressed(p))
 			s.Rules = t.alarms.version()
 		}
 		if old != nil {
 			s.After = old.Last
 		}
-		if old != nil && !p.want {
+		if old != nil && !raises {
 			p.clearedBy(old, &s)
 		}
 		if r, ok := alarmRecord(p.th.id, p.id, step, &s, ts); ok {

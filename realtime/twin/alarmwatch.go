@@ -34,11 +34,13 @@ const (
 type point struct {
 	*alarmRule
 	th     *thing
-	want   bool  // its cause is there
-	since  int64 // when want changed, ms
-	active bool  // what the log has
-	queued bool  // among pending
-	tried  int64 // when a step was written, ms
+	want   bool            // its cause is there
+	since  int64           // when want changed, ms
+	active bool            // what the log has
+	queued bool            // among pending
+	tried  int64           // when a step was written, ms
+	came   json.RawMessage // the value with which its cause came
+	passed *passed         // a cause that came and went before it was raised
 
 	raises [chatterRaises]int64 // the newest, ms, as a ring
 	raised int
@@ -49,6 +51,13 @@ type point struct {
 	at     int64   // of a forecast: when the limit is reached, ms; 0 for not in sight
 	heard  uint64  // the bundle at which this node heard of the rule
 	agrees *alarm  // says what the rule says
+}
+
+// A passed cause was there for long enough and is gone again, within one turn or
+// one message of a device that sends what it kept. It is raised all the same.
+type passed struct {
+	due   int64 // when it was to be raised, ms
+	value json.RawMessage
 }
 
 func (p *point) noteRaise(ts int64) {
@@ -71,12 +80,19 @@ func (p *point) delay(now int64) int64 {
 type slope struct{ samples }
 
 // add takes a sample and says how much the value changed a second since the
-// window began; false while it has seen less than half of it.
+// window began; false while it has seen less than half of it. It begins with the
+// last sample before it, so that a value which comes less often is known, too.
 func (s *slope) add(ts int64, v float64, over int64) (perSecond float64, ok bool) {
 	if s.n > 0 && ts < s.ts[s.first] {
 		s.n = 0 // the clock was set back
 	}
-	s.keep(ts, v, over)
+	window := over
+	for i := range s.n {
+		if age := ts - s.ts[s.at(i)]; age >= over {
+			window = age
+		}
+	}
+	s.keep(ts, v, window)
 	span := ts - s.ts[s.first]
 	if span <= 0 || span < over/2 {
 		return 0, false
@@ -201,12 +217,30 @@ func (t *Twins) look(p *property) {
 		case !ok, pt.toward != "":
 		case pt.rule == ruleRate:
 			if perSecond, ok := pt.slope.add(ms, f, pt.over); ok {
-				t.alarms.cause(pt, math.Abs(perSecond) > pt.limit, ms)
+				t.read(pt, p, math.Abs(perSecond) > pt.limit, ms)
 			}
 		default:
-			t.alarms.cause(pt, pt.beyond(f, pt.want), ms)
+			t.read(pt, p, pt.beyond(f, pt.want), ms)
 		}
 	}
+}
+
+// read notes whether the cause of a rule is there by a reading. One that went
+// before anybody raised it, though it was there for long enough, has passed; not
+// when the reading is old, as after a start, where the log has what came of it.
+func (t *Twins) read(pt *point, p *property, there bool, ms int64) {
+	switch {
+	case there == pt.want:
+		return
+	case there:
+		pt.came = nil
+		if len(p.value) <= maxQuoted {
+			pt.came = slices.Clone(p.value)
+		}
+	case !pt.active && pt.passed == nil && pt.came != nil && ms >= pt.since+pt.on && p.at > t.cfg.Now().UnixMilli()-clockSkew:
+		pt.passed = &passed{due: pt.since + pt.on, value: pt.came}
+	}
+	t.alarms.cause(pt, there, ms)
 }
 
 func (t *Twins) lookStale(th *thing) {
@@ -247,7 +281,7 @@ func (as *alarms) cause(p *point, there bool, ms int64) {
 }
 
 func (as *alarms) queue(p *point) {
-	if p.want != p.active && !p.queued && p.rule != ruleEvent {
+	if (p.want != p.active || p.passed != nil) && !p.queued && p.rule != ruleEvent {
 		p.queued = true
 		as.pending = append(as.pending, p)
 	}
