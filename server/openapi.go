@@ -118,7 +118,7 @@ func streamOperations() []operation {
 	return []operation{
 		{method: "GET", path: "/ws", tag: tag, summary: "WebSocket; see /docs/streams", status: 101, params: []string{"path", "rate", "ticket"}, errors: []int{401, 403}, note: "Without a cookie, a header or a ticket the first frame has to be auth."},
 		{method: "GET", path: "/events", tag: tag, summary: "The same frames as server-sent events or as lines of JSON; see /docs/streams", access: reader, params: []string{"path", "fields", "rate", "since", "replay", "replayTo", "speed", "format", "ticket"}, answerType: "text/event-stream", errors: []int{400, 422, 429, 503},
-			note: "Who accepts text/event-stream, as EventSource does, is told by 200, retry and bye what others are told by 429 and 503."},
+			note: "A browser's EventSource is told by 200, retry and bye what others are told by 429 and 503."},
 	}
 }
 

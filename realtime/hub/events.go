@@ -60,9 +60,9 @@ func (h *Hub) ServeEvents(w http.ResponseWriter, r *http.Request, v Viewer) {
 
 // turnBack answers a request for a stream that there is no room for now.
 //
-// Any status but 200 ends an EventSource for good: a server that stopped would
-// lose all that come back before it is gone. So an EventSource, which says what
-// it accepts, is told in its own words when to come back.
+// Any status but 200 ends a browser's EventSource for good: a server that stopped
+// would lose all that come back before it is gone. So it is told in its own words
+// when to come back. Scripts, whatever they accept, get the status.
 func turnBack(w http.ResponseWriter, r *http.Request, q *query, p *realtime.Problem, retry time.Duration) {
 	status := statusOf(p)
 	switch p.Code {
@@ -73,7 +73,7 @@ func turnBack(w http.ResponseWriter, r *http.Request, q *query, p *realtime.Prob
 	}
 	if status != statusOf(p) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Seconds()))))
-		if q.wire == eventStream && strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
+		if q.wire == eventStream && r.Header.Get("Accept") == "text/event-stream" && strings.HasPrefix(r.UserAgent(), "Mozilla/") {
 			g := goodbye{word: p.Code, message: p.Message, reconnectIn: retry}
 			b, _ := json.Marshal(g.frame()) // numbers and text cannot fail to be encoded
 			sse.SetHeaders(w.Header())

@@ -119,9 +119,11 @@ func TestNoRefusalEndsAnEventSource(t *testing.T) {
 	g := newRig(t, Config{Limits: Limits{PerUser: 1}})
 	g.set("a", `{"x":1}`)
 	g.events("?path=a")
-	ask := func(accept, query string) (*http.Response, string) {
+	const browser = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+	ask := func(agent, accept, query string) (*http.Response, string) {
 		req, _ := http.NewRequest("GET", g.srv.URL+"/events?path=a"+query, nil)
 		req.Header.Set("Accept", accept)
+		req.Header.Set("User-Agent", agent)
 		resp, err := g.srv.Client().Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +134,7 @@ func TestNoRefusalEndsAnEventSource(t *testing.T) {
 		code   string
 		status int
 	}{{"too_many", 429}, {"unavailable", 503}} {
-		resp, body := ask("text/event-stream", "")
+		resp, body := ask(browser, "text/event-stream", "")
 		var retry, wait int
 		if _, err := fmt.Sscanf(body, "retry: %d\n\nevent: bye\n", &retry); err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" || retry < 1000 {
 			t.Errorf("EventSource is told %d %q %s", resp.StatusCode, resp.Header.Get("Content-Type"), body)
@@ -142,17 +144,17 @@ func TestNoRefusalEndsAnEventSource(t *testing.T) {
 		if fmt.Sscanf(bye, "%d", &wait); wait != retry || strings.Contains(body, "id:") {
 			t.Errorf("the goodbye is %s", body)
 		}
-		for accept, query := range map[string]string{"*/*": "", "application/x-ndjson": "", "text/event-stream": "&format=ndjson"} {
-			resp, body := ask(accept, query)
+		for _, other := range [][3]string{{browser, "*/*", ""}, {browser, "application/x-ndjson", ""}, {browser, "text/event-stream", "&format=ndjson"}, {"python-requests/2.34", "text/event-stream", ""}} {
+			resp, body := ask(other[0], other[1], other[2])
 			if resp.StatusCode != want.status || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, `"code":"`+want.code+`"`) {
-				t.Errorf("%s%s: %d %s, want %d", accept, query, resp.StatusCode, body, want.status)
+				t.Errorf("%v: %d %s, want %d", other, resp.StatusCode, body, want.status)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		g.hub.Drain(ctx)
 		cancel()
 	}
-	if resp, body := ask("text/event-stream", "&rate=no"); resp.StatusCode != 400 {
+	if resp, body := ask(browser, "text/event-stream", "&rate=no"); resp.StatusCode != 400 {
 		t.Errorf("what will never be right: %d %s", resp.StatusCode, body)
 	}
 }
