@@ -34,6 +34,7 @@ type outside struct {
 	desk *desk
 	log  *slog.Logger
 	url  string
+	of   func(cmd string) (thing string, ok bool) // the thing of a command, or nil
 	cm   *autopaho.ConnectionManager
 	up   atomic.Bool // connected and subscribed
 
@@ -50,7 +51,7 @@ func openOutside(ctx context.Context, cfg Config, d *desk) (*outside, error) {
 		return nil, fmt.Errorf("mqtt: %q is not the address of a broker, such as mqtt://host:1883", cfg.URL)
 	}
 	working, rest := context.WithCancel(ctx)
-	o := &outside{desk: d, log: cfg.Log, url: u.Redacted(), seed: maphash.MakeSeed(), rest: rest}
+	o := &outside{desk: d, log: cfg.Log, url: u.Redacted(), of: cfg.Commanded, seed: maphash.MakeSeed(), rest: rest}
 	for i := range o.queues {
 		o.queues[i] = make(chan paho.PublishReceived, outsideRM/workers)
 		o.wg.Go(func() { o.work(working, o.queues[i]) })
@@ -194,6 +195,9 @@ func (o *outside) take(ctx context.Context, m paho.PublishReceived) {
 		}
 	}
 	if err != nil {
+		if t.kind == result && o.of != nil {
+			t.thing, _ = o.of(t.cmd)
+		}
 		o.desk.refuse(t.thing, refusal(err), o.url, 1)
 	}
 	if m.Packet.QoS > 0 {

@@ -115,6 +115,17 @@ func TestOutsideRefusalIsAcknowledgedAndRecorded(t *testing.T) {
 	}
 }
 
+func TestOutsideResultThatIsRefusedIsToldToTheThing(t *testing.T) {
+	f := startForeign(t, "127.0.0.1:0")
+	t.Cleanup(func() { f.Server.Close() })
+	d, s := open(t, Config{URL: "mqtt://" + f.addr, Commanded: func(cmd string) (string, bool) { return "plant/pump", cmd == "01JD" }})
+	eventually(t, "the door is ready", func() bool { return d.Ready() == nil })
+	s.failWith(problem(realtime.CodeInvalid))
+	c := dial5(t, f.addr, nil)
+	c.pub("result/01JD", `done`, 1)
+	s.wait(t, "event plant/pump refused ")
+}
+
 func TestOutsideWaitsForTheLog(t *testing.T) {
 	f, _, s := openForeign(t, "")
 	s.failWith(problem(realtime.CodeUnavailable))
