@@ -135,12 +135,13 @@ func broken(ctx context.Context, err error) result {
 	}
 	var no *refusal
 	var cert *tls.CertificateVerificationError
+	var late net.Error // whichever of the clocks was first
 	switch {
 	case errors.As(err, &no):
 		return result{final: true, err: no.Error()}
 	case errors.As(err, &cert):
 		return result{err: "the certificate is not trusted: " + clip(cert.Err.Error(), 200)}
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &late) && late.Timeout():
 		return result{err: "no answer in time"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return result{err: "the connection was cut before the answer"}

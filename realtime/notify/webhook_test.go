@@ -322,3 +322,16 @@ func TestATestTellsTheTruth(t *testing.T) {
 		t.Errorf("got %+v, %v", d, err)
 	}
 }
+
+// The clock of the connection and that of the attempt end at the same moment;
+// people read the same of both.
+func TestAHangReadsTheSameByEveryClock(t *testing.T) {
+	release := make(chan struct{})
+	v := newReceiver(t, func(int, http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	h := newHooks(50 * time.Millisecond)
+	got := h.send(t.Context(), &kept{Channel: Channel{ID: "c", Kind: Webhook, URL: v.URL, Secret: makeSecret()}}, &open{Delivery: Delivery{ID: "m"}, Body: []byte("{}")})
+	if got.err != "no answer in time" || got.final {
+		t.Errorf("got %+v", got)
+	}
+}
