@@ -9,16 +9,27 @@ import (
 
 	"echotwin/realtime"
 	"echotwin/realtime/twin"
+	"echotwin/server/auth"
 )
 
 // mayRule says whether who asks may see and write a rule: all of its things lie
-// within theirs. An expression can ask for everything that is kept, so it is for
+// within theirs, and those on which it depends whether its alarms are suppressed. An expression can ask for everything that is kept, so it is for
 // those whom no pattern limits.
 func mayRule(c echo.Context) func(twin.Rule) bool {
 	who := userOf(c)
 	return func(r twin.Rule) bool {
-		return who.Everything() || !r.Asks && who.Covers(r.Pattern, realtime.Within)
+		return who.Everything() || !r.Asks && who.Covers(r.Pattern, realtime.Within) && outside(who, r) == ""
 	}
+}
+
+// outside is a thing that a rule looks at and who asks does not see; "" for none.
+func outside(who *auth.Identity, r twin.Rule) string {
+	for _, thing := range r.Others {
+		if !who.Covers(thing, realtime.Match) {
+			return thing
+		}
+	}
+	return ""
 }
 
 // listRules answers GET /api/alarms/rules.
@@ -63,15 +74,19 @@ func (s *Server) hidesRule(c echo.Context) bool {
 // ruleChange is what a write of a rule has besides the document.
 func (s *Server) ruleChange(c echo.Context) (twin.RuleChange, error) {
 	m, err := conditions(c)
-	may := mayRule(c)
-	return twin.RuleChange{By: userOf(c).User, Match: m, May: func(r twin.Rule) error {
+	may, who := mayRule(c), userOf(c)
+	return twin.RuleChange{By: who.User, Match: m, May: func(r twin.Rule) error {
 		switch {
 		case may(r):
 			return nil
 		case r.Asks:
 			return realtime.Wrong("rule_asks", "an expression can ask for everything that is kept, and you see some things only").Of(realtime.CodeForbidden)
 		}
-		return realtime.Wrong("rule_outside", "{pattern} reaches outside of the things that you see", "pattern", r.Pattern).Of(realtime.CodeForbidden)
+		reaches := r.Pattern
+		if who.Covers(reaches, realtime.Within) {
+			reaches = outside(who, r)
+		}
+		return realtime.Wrong("rule_outside", "{pattern} reaches outside of the things that you see", "pattern", reaches).Of(realtime.CodeForbidden)
 	}}, err
 }
 

@@ -90,7 +90,7 @@ func (s *Server) createModel(c echo.Context) error {
 	if err != nil {
 		return wrongID(err)
 	}
-	_, err = s.Things.PutModel(c.Request().Context(), name, tm, twin.Match{None: true}, covers(userOf(c)))
+	_, err = s.Things.PutModel(c.Request().Context(), name, tm, twin.Match{None: true, Sees: maySee(c)}, covers(userOf(c)))
 	if is(err, realtime.CodeChanged) {
 		return problem(realtime.CodeConflict, "there is a model %s already; PUT replaces it", name)
 	}

@@ -37,9 +37,9 @@ func unchanged(c echo.Context, tag string) bool {
 	return slices.Contains(tagsOf(c, "If-None-Match"), tag)
 }
 
-// conditions are If-Match and If-None-Match of a write.
+// conditions are If-Match and If-None-Match of a write, and what may be seen.
 func conditions(c echo.Context) (twin.Match, error) {
-	m := twin.Match{Tags: tagsOf(c, "If-Match")}
+	m := twin.Match{Tags: tagsOf(c, "If-Match"), Sees: maySee(c)}
 	none := tagsOf(c, "If-None-Match")
 	switch {
 	case len(none) == 1 && none[0] == "*":
@@ -48,6 +48,12 @@ func conditions(c echo.Context) (twin.Match, error) {
 		return m, problem(realtime.CodeMalformed, "with a write, If-None-Match can only be *: there must be no description yet")
 	}
 	return m, nil
+}
+
+// maySee says what the conditions of a description may look at.
+func maySee(c echo.Context) func(thing string) bool {
+	who := userOf(c)
+	return func(thing string) bool { return who.Everything() || thing != "" && who.Covers(thing, realtime.Match) }
 }
 
 // editable takes the path of a description apart.
@@ -80,7 +86,7 @@ func (s *Server) createThing(c echo.Context) error {
 	if !userOf(c).Covers(id, realtime.Match) {
 		return realtime.Wrong("td_outside", "you may not describe {thing}: it lies outside of the things that you see", "thing", id).Of(realtime.CodeForbidden)
 	}
-	_, err = s.Things.Put(c.Request().Context(), id, td, twin.Match{None: true})
+	_, err = s.Things.Put(c.Request().Context(), id, td, twin.Match{None: true, Sees: maySee(c)})
 	if is(err, realtime.CodeChanged) {
 		return realtime.Wrong("td_taken", "{thing} is described already; PUT replaces the description", "thing", id).Of(realtime.CodeConflict)
 	}

@@ -69,10 +69,14 @@ func NewDirectory(cfg DirectoryConfig) *Directory {
 }
 
 // A Match says on which condition something is written: the entity tags of
-// If-Match and If-None-Match.
+// If-Match and If-None-Match, and what who writes may see.
 type Match struct {
 	Tags []string // the description is one of these; "*" means any. nil asks for nothing
 	None bool     // there is no description yet
+
+	// Sees says whether who writes may see a thing, and of everything ("") whether
+	// they may see all that is kept. nil lets conditions look at anything.
+	Sees func(thing string) bool
 }
 
 // check says whether the condition holds of what the store has; tag tells of what.

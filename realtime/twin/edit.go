@@ -145,6 +145,9 @@ func (d *Directory) try(ctx context.Context, id string, m Match, next func(old [
 	if r.problem == nil && r.made != nil {
 		r.problem = r.made.knows(d.models[r.made.model])
 	}
+	if r.problem == nil {
+		r.problem = m.allows(r.doc, d.cfg.Twins.description(id))
+	}
 	if r.problem != nil {
 		return false, r.problem
 	}

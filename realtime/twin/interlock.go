@@ -25,7 +25,7 @@ type interlock struct {
 func readInterlocks(m map[string]any, place string) (out []interlock, problem *realtime.Problem) {
 	list, _ := m["echotwin:interlocks"].([]any)
 	for i, v := range list {
-		place := fmt.Sprintf("%s/echotwin:interlocks/%d", place, i)
+		place := interlockPlace(place, i)
 		o, _ := v.(map[string]any) // the schema has checked it
 		when, simple := o["when"].(string)
 		query, asked := o["promql"].(string)
@@ -43,6 +43,10 @@ func readInterlocks(m map[string]any, place string) (out []interlock, problem *r
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+func interlockPlace(action string, i int) string {
+	return fmt.Sprintf("%s/echotwin:interlocks/%d", action, i)
 }
 
 // An InterlockState is how a condition for an action stands now.

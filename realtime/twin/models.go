@@ -203,7 +203,7 @@ func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func
 	if _, err := d.catchUp(ctx); err != nil {
 		return false, err
 	}
-	p, err := d.allowed(name, is, may)
+	p, err := d.allowed(name, is, m, may)
 	if err != nil {
 		return false, err
 	}
@@ -219,7 +219,7 @@ func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func
 		return old == nil, err // another node has replaced it already
 	}
 	if err == nil && news {
-		p, err = d.allowed(name, is, may)
+		p, err = d.allowed(name, is, m, may)
 	}
 	if err != nil {
 		if d.applied[key] = before; !had {
@@ -235,7 +235,7 @@ func (d *Directory) tryModel(ctx context.Context, name string, m Match, may func
 }
 
 // allowed is the plan for a model, when it fits all and somebody may.
-func (d *Directory) allowed(name string, next *model, may func(string) bool) (plan, error) {
+func (d *Directory) allowed(name string, next *model, match Match, may func(string) bool) (plan, error) {
 	p := d.plan(name, next)
 	for _, in := range d.made {
 		if _, affected := p.models[in.model]; affected && !may(in.id) {
@@ -253,6 +253,11 @@ func (d *Directory) allowed(name string, next *model, may func(string) bool) (pl
 	for _, f := range p.failed {
 		if !f.before {
 			return p, realtime.Wrong("thing_breaks", "{thing} would not fit any more: {why}", "thing", f.in.id, "why", f.problem).In(f.problem.At)
+		}
+	}
+	for _, doc := range p.made {
+		if problem := match.allows(doc, d.cfg.Twins.description(doc.id)); problem != nil {
+			return p, problem
 		}
 	}
 	return p, nil

@@ -49,6 +49,7 @@ type rule struct {
 	title    string
 	pattern  string // of its things; "" only with an expression
 	property string
+	others   []string // things that its suppress looks at besides
 
 	// Of a property: what it says of each kind. A kind that is not here is left to
 	// the description, nil takes away what the description has.
@@ -104,6 +105,9 @@ func parseRule(id string, b []byte, check func(promql string) error) (*rule, *re
 	r.property, _ = doc["property"].(string)
 	if problem := r.read(check); problem != nil {
 		return nil, problem
+	}
+	if suppress, _ := suppressedBy(doc); suppress != nil { // read has checked it
+		r.others = suppress.others()
 	}
 	text, err := realtime.Marshal(doc)
 	if err != nil {

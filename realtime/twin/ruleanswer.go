@@ -12,9 +12,10 @@ import (
 // A Rule is one rule as it is answered.
 type Rule struct {
 	ID      string
-	Tag     string // entity tag of the document
-	Pattern string // of its things; "" is all, which only an expression can be about
-	Asks    bool   // it is an expression over everything that is kept
+	Tag     string   // entity tag of the document
+	Pattern string   // of its things; "" is all, which only an expression can be about
+	Asks    bool     // it is an expression over everything that is kept
+	Others  []string // things besides, which decide whether its alarms are suppressed
 	doc     map[string]any
 	by      string
 	changed int64

@@ -180,7 +180,7 @@ func (b *Rulebook) Rule(id string) (Rule, bool) {
 }
 
 func (r *rule) answer(stands map[string]RuleStatus) Rule {
-	return Rule{ID: r.id, Tag: r.tag, Pattern: r.pattern, Asks: r.expr != nil, doc: r.doc, by: r.by, changed: r.changed, status: stands[r.id]}
+	return Rule{ID: r.id, Tag: r.tag, Pattern: r.pattern, Asks: r.expr != nil, Others: r.others, doc: r.doc, by: r.by, changed: r.changed, status: stands[r.id]}
 }
 
 // A RuleChange is what somebody wants to write.
