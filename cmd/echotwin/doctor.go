@@ -135,9 +135,10 @@ func (p *patient) things() {
 	files, _ := filepath.Glob(filepath.Join(p.data, "things", "*.json"))
 	things, wrong := twin.NewDirectory(twin.DirectoryConfig{Twins: twin.New(twin.Config{}), Logger: slog.New(slog.DiscardHandler)}), 0
 	for _, f := range files {
-		td, err := os.ReadFile(f)
-		if err == nil && len(td) > maxTD {
-			err = errors.New("it is larger than 4 MB")
+		info, err := os.Stat(f)
+		var td []byte
+		if err == nil {
+			td, err = readThings(f, info)
 		}
 		if err == nil {
 			_, err = things.Fix(f, td)

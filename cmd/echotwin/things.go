@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -110,7 +111,7 @@ func (f *thingFiles) read(ctx context.Context) {
 			defer mu.Unlock()
 			f.seen[name] = is
 		}
-		content := f.content(name, info.Size())
+		content := f.content(name, info)
 		if bytes.Contains(content, []byte("tm:ThingModel")) {
 			take(content)
 			continue
@@ -125,17 +126,25 @@ func (f *thingFiles) read(ctx context.Context) {
 
 // content is what stands in a file; nil, and a line in the log, when that cannot
 // be told.
-func (f *thingFiles) content(name string, size int64) []byte {
-	if size > maxTD {
-		f.log.Error("a file of things is larger than 4 MB", "file", name)
-		return nil
-	}
-	b, err := os.ReadFile(name)
+func (f *thingFiles) content(name string, info fs.FileInfo) []byte {
+	b, err := readThings(name, info)
 	if err != nil {
 		f.log.Error("a file of things cannot be read", "file", name, "error", err)
 		return nil
 	}
 	return b
+}
+
+// readThings reads a file of descriptions. It opens nothing but files: who opens
+// a pipe waits until somebody writes it.
+func readThings(name string, info fs.FileInfo) ([]byte, error) {
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, errors.New("it is no file")
+	case info.Size() > maxTD:
+		return nil, errors.New("it is larger than 4 MB")
+	}
+	return os.ReadFile(name)
 }
 
 // describe takes what stands in a file. Was is what it described before.
