@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -163,7 +164,7 @@ func idOf(doc []byte, what, example string) (string, error) {
 		ID *string `json:"id"`
 	}
 	var syntax *json.SyntaxError
-	switch err := json.Unmarshal(doc, &named); {
+	switch err := json.Unmarshal(bytes.TrimPrefix(doc, []byte("\ufeff")), &named); {
 	case errors.As(err, &syntax):
 		return "", realtime.Wrong("doc_json", "the body is not {what}, which is a JSON object: at byte {byte}, {why}", "what", what, "byte", syntax.Offset, "why", syntax.Error()).Of(realtime.CodeMalformed)
 	case err != nil: // of another type, and what Go calls that is nobody's business

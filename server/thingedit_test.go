@@ -229,3 +229,22 @@ func TestWhere(t *testing.T) {
 		t.Errorf("got %s", a.body)
 	}
 }
+
+// Editors of Windows begin a file with a byte order mark, or write another
+// encoding: the first is taken, and of the second no letter is lost unseen.
+func TestADescriptionAsAnEditorSavedIt(t *testing.T) {
+	s := newLine(t)
+	s.login()
+	td := `{"@context":"https://www.w3.org/2022/wot/td/v1.1","id":"office/meter","title":"Zähler","securityDefinitions":{"n":{"scheme":"nosec"}},"security":"n"}`
+	s.do("POST", "/api/things", "\ufeff"+td).want(t, 201, "")
+	s.do("PATCH", "/api/things/office/meter", `{"description":"x"}`).want(t, 200, "")
+	latin := strings.Replace(td, "ä", "\xe4", 1)
+	a := s.do("PUT", "/api/things/office/meter", latin)
+	a.want(t, 400, "malformed")
+	if !strings.Contains(a.body, "not UTF-8") {
+		t.Errorf("got %s", a.body)
+	}
+	if got := s.get("/api/things/office/meter").body; !strings.Contains(got, `"title":"Zähler"`) {
+		t.Errorf("it is now %s", got)
+	}
+}

@@ -115,7 +115,7 @@ func (s *schema) check(v any, at string) *realtime.Problem {
 // a size with which one can calculate: checking 1e999999999 exactly would take
 // gigabytes.
 func decode(b []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(b, []byte("\ufeff")))) // which editors of Windows begin a file with
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"echotwin/realtime"
 )
@@ -155,6 +156,9 @@ func parse(td []byte) (*description, *realtime.Problem) {
 // unmarshal reads a JSON document as somebody sent it.
 func unmarshal(b []byte) (any, *realtime.Problem) {
 	v, err := decode(b)
+	if err == nil && !utf8.Valid(b) { // each wrong byte would be kept as a replacement character
+		err = errors.New("it is not UTF-8")
+	}
 	if err != nil {
 		return nil, realtime.Wrong("json", "not a JSON document: {why}", "why", err.Error()).Of(realtime.CodeMalformed)
 	}
