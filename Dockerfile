@@ -4,6 +4,8 @@ WORKDIR /src/web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --no-audit --no-fund
 COPY web/ ./
+# What the screen and the server both say.
+COPY realtime/units.json /src/realtime/
 RUN npm run build
 
 FROM golang:1.26-bookworm AS build

@@ -6,7 +6,7 @@ NPM     ?= npm
 BIN     := bin/echotwin
 AIR     := github.com/air-verse/air@v1.67.4
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-UI_SRC  := $(shell find web/src web/public web/*.html web/*.ts web/*.json -type f 2>/dev/null)
+UI_SRC  := $(shell find web/src web/public web/*.html web/*.ts web/*.json realtime/units.json -type f 2>/dev/null)
 
 .PHONY: run dev build test test-go test-ui test-browser bench soak lint clean
 

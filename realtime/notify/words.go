@@ -131,9 +131,9 @@ func (l *language) message(a *realtime.AlarmState) string {
 	if name == "" {
 		name = a.Event
 	}
-	unit := ""
-	if a.Unit != "" {
-		unit = " " + a.Unit
+	unit := realtime.UnitAsWritten(a.Unit)
+	if unit != "" {
+		unit = " " + unit
 	}
 	limit := ""
 	if a.Limit != nil {

@@ -358,7 +358,7 @@ func (p *point) raise(value json.RawMessage, suppressed bool) alarmStep {
 // filled is the message of a rule by the API with what stands for the words in
 // brackets.
 func (p *point) filled(value string) string {
-	return strings.NewReplacer("{value}", unquoted(value), "{limit}", numbered(p.limit), "{unit}", p.unit, "{property}", p.name, "{thing}", p.th.id, "{title}", p.title).Replace(p.text)
+	return strings.NewReplacer("{value}", unquoted(value), "{limit}", numbered(p.limit), "{unit}", realtime.UnitAsWritten(p.unit), "{property}", p.name, "{thing}", p.th.id, "{title}", p.title).Replace(p.text)
 }
 
 // message says for people what an alarm is about.
@@ -366,7 +366,7 @@ func (p *point) message(value string) string {
 	if p.text != "" {
 		return p.filled(value)
 	}
-	unit := p.unit
+	unit := realtime.UnitAsWritten(p.unit)
 	if unit != "" {
 		unit = " " + unit
 	}
