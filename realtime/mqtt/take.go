@@ -111,9 +111,8 @@ func (a *asked) whom(cmd string) (addressee, bool) {
 
 // mayAnswer is the thing of a command whose result c may publish, or why it may
 // not: it answers for its own things only, and for what was sent to its own
-// credentials. A command
-// that was sent before a restart, or by another node, is known by its thing
-// alone. With an open door all users are the same.
+// credentials. A command that was sent before a restart, or by another node, is
+// known by its thing alone. With an open door all users are the same.
 func (b *broker) mayAnswer(c *conn, cmd string) (thing string, problem *realtime.Problem) {
 	to, ok := b.asked.whom(cmd)
 	if !ok && b.cfg.Commanded != nil {

@@ -87,10 +87,12 @@ func (s *slope) add(ts int64, v float64, over int64) (perSecond float64, ok bool
 		s.n = 0 // the clock was set back
 	}
 	window := over
-	for i := range s.n {
-		if age := ts - s.ts[s.at(i)]; age >= over {
-			window = age
+	for i := range s.n { // the oldest first
+		age := ts - s.ts[s.at(i)]
+		if age < over {
+			break
 		}
+		window = age
 	}
 	s.keep(ts, v, window)
 	span := ts - s.ts[s.first]

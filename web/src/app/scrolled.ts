@@ -3,6 +3,8 @@
 // documents; ours are filled a moment after their address is there.
 
 const left = new Map<string, number[]>();
+/** A screen stays open for months: so many pages are known, those left last. */
+const most = 100;
 
 /** The window, on a phone, and the lists that scroll by themselves elsewhere. */
 function scrollers(): Element[] {
@@ -11,7 +13,12 @@ function scrollers(): Element[] {
 
 /** Notes it for the page of this address, which is about to be left. */
 export function leave(address: string): void {
+  left.delete(address);
   left.set(address, scrollers().map((e) => e.scrollTop));
+  for (const oldest of left.keys()) {
+    if (left.size <= most) break;
+    left.delete(oldest);
+  }
 }
 
 export function toTop(): void {

@@ -40,7 +40,7 @@ export function exact(value: number, lang: Lang = locale.lang): string {
 }
 
 /** So many decimals has the shortest text of a number. */
-function decimalsOf(value: number): number {
+export function decimalsOf(value: number): number {
   return (String(value).split(".")[1] ?? "").length;
 }
 

@@ -1,6 +1,6 @@
 // What the dashboard reads out of an action of a Thing Description: the inputs
 // that a person can give it on the screen, from its JSON Schema.
-import { locale } from "../i18n";
+import { decimalsOf, locale } from "../i18n";
 import type { Json } from "../live";
 import { both, number, object, text, titles, type Members, type Titles } from "./members";
 import { asWritten } from "./units";
@@ -65,12 +65,12 @@ function stepOf({ kind, minimum = 0, maximum = 0 }: Input): number {
 
 /** The value on the scale that is next to it. */
 export function onStep({ step }: Ranged, value: number): number {
-  return Number((Math.round(value / step) * step).toFixed(decimalsOf(step)));
+  return Number((Math.round(value / step) * step).toFixed(stepDecimals(step)));
 }
 
 /** So many decimals tell the step of a scale. */
-export function decimalsOf(step: number): number {
-  return Math.min(20, Math.max(0, (String(step).split(".")[1] ?? "").length, -Math.floor(Math.log10(step))));
+export function stepDecimals(step: number): number {
+  return Math.min(20, Math.max(decimalsOf(step), -Math.floor(Math.log10(step))));
 }
 
 function isRanged(input: Input): input is Ranged {

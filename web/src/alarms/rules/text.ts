@@ -1,7 +1,7 @@
 // What a rule says, in a few words of the language in use.
 import { screen } from "../../app/screen.svelte";
 import { thingName } from "../../app/view";
-import { age, locale, number, plain } from "../../i18n";
+import { age, decimalsOf, locale, number, plain } from "../../i18n";
 import { matches } from "../../live/pattern";
 import { unitText } from "../../model/text";
 import type { Property } from "../../model/td";
@@ -31,14 +31,10 @@ export function aboutText(rule: Rule): string {
   return r("onThings", { thing, property: propertyAt(rule.thing ?? "", rule.property ?? "")?.titles[locale.lang] ?? rule.property ?? "" });
 }
 
-function figure(value: number, p: Property | undefined): string {
-  const said = p?.decimals === undefined ? plain(value) : number(value, Math.max(p.decimals, decimalsOf(value)));
-  return [said, unitText(p?.unit ?? "", locale.lang)].filter(Boolean).join(" ");
-}
-
 /** A limit is shown as it was written, with more decimals than the values have when it has them. */
-function decimalsOf(value: number): number {
-  return Math.min(6, (String(value).split(".")[1] ?? "").length);
+function figure(value: number, p: Property | undefined): string {
+  const said = p?.decimals === undefined ? plain(value) : number(value, Math.max(p.decimals, Math.min(6, decimalsOf(value))));
+  return [said, unitText(p?.unit ?? "", locale.lang)].filter(Boolean).join(" ");
 }
 
 /** Each thing that a rule or a description wants to be told: high 70 °C; not updating. */
